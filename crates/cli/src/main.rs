@@ -1,0 +1,2 @@
+//! The airgate command: configuration, wiring, verbs.
+fn main() {}

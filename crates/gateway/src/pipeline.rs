@@ -1,0 +1,89 @@
+//! The way of a request, stage by stage. Each stage takes what only the stage before can make.
+
+use crate::{
+    accept::Peer,
+    authenticate::authenticate,
+    authorize::authorize,
+    body::{self, AnswerBody, RequestBody},
+    config::Limits,
+    describe,
+    forward::{Answer, Outgoing, forward},
+    headers,
+    record::record,
+    refusal::{Refusal, Refused},
+    respond::{refuse, respond},
+    route::{RouteTable, route},
+    sign_in::sign_in,
+};
+use airgate_audit::{AuditWriter, Call};
+use airgate_identity::Verifier;
+use airgate_policy::Policy;
+use bytes::Bytes;
+use http::{Method, Request, Response, header, request::Parts};
+use hyper::body::{Body, Incoming};
+use std::{sync::Arc, time::Instant};
+
+/// The public keys of our assertions: the one path that is ours on every host.
+const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// All that the stages share, for the life of the process.
+pub(crate) struct App {
+    pub(crate) routes: RouteTable,
+    pub(crate) verifier: Verifier,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) audit: AuditWriter,
+    pub(crate) limits: Limits,
+    pub(crate) jwks: Bytes,
+}
+
+/// One request as it came in, and what its entry will say.
+pub(crate) struct Arrival {
+    pub(crate) call: Call,
+    pub(crate) started: Instant,
+    pub(crate) peer: Arc<Peer>,
+}
+
+/// One request, one answer.
+pub(crate) async fn handle(app: &App, peer: Arc<Peer>, request: Request<Incoming>) -> Response<AnswerBody> {
+    if request.method() == Method::GET && request.uri().path() == JWKS_PATH {
+        return key_set(app);
+    }
+    let (head, body) = request.into_parts();
+    let mut arrival = Arrival { call: describe::arrival(&head, &peer), started: Instant::now(), peer };
+    match pass(app, &mut arrival, head, body).await {
+        Ok(answer) => respond(answer, &arrival, app.limits.body_idle_timeout),
+        Err(refused) => refuse(&app.audit, arrival, refused).await,
+    }
+}
+
+async fn pass(app: &App, arrival: &mut Arrival, head: Parts, body: Incoming) -> Result<Answer, Refused> {
+    let routed = route(&app.routes, &app.limits, &head)?;
+    describe::routed(&mut arrival.call, &routed);
+    if body.size_hint().lower() > app.limits.body_bytes_max {
+        return Err(Refusal::BodyTooLarge { max: app.limits.body_bytes_max }.into());
+    }
+    let authenticated = authenticate(&app.verifier, routed, &head.headers).await?;
+    describe::authenticated(&mut arrival.call, &authenticated);
+    let permitted = authorize(&app.policy, authenticated)?;
+    describe::permitted(&mut arrival.call, &permitted);
+
+    let recorded = record(&app.audit, permitted, arrival.call.clone(), arrival.started).await?;
+    let (recorded, credential) = sign_in(recorded, &arrival.call.request_id).await?;
+
+    let origin = headers::Origin {
+        request_id: &arrival.call.request_id,
+        peer_ip: arrival.peer.address.ip(),
+        scheme: arrival.peer.scheme,
+        host: recorded.get().routed().host(),
+    };
+    let headers = headers::to_upstream(head.headers, &origin);
+    let (body, upload) = RequestBody::new(body, app.limits.body_bytes_max);
+    forward(recorded, credential, Outgoing { headers, body, upload, body_idle_timeout: app.limits.body_idle_timeout }).await
+}
+
+fn key_set(app: &App) -> Response<AnswerBody> {
+    let mut out = Response::new(body::own(app.jwks.clone()));
+    out.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/jwk-set+json"));
+    out.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("public, max-age=300"));
+    out
+}
