@@ -4,6 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm { EdDsa, Es256, Rs256, Ps256 }
+impl Algorithm {
+    /// The JWS name (RFC 7518 §3.1, RFC 8037 §3.1).
+    pub fn as_str(self) -> &'static str { match self { Self::EdDsa => "EdDSA", Self::Es256 => "ES256", Self::Rs256 => "RS256", Self::Ps256 => "PS256" } }
+}
 
 #[derive(Debug, Clone)]
 pub enum KeySource {

@@ -1,1 +1,14 @@
 //! What tests share: an issuer of tokens, an upstream that misbehaves on demand, a clock. Development only.
+//!
+//! Everything here panics with a reason rather than return an error: a test has nobody to hand an error to.
+
+mod ca;
+mod issuer;
+mod key_server;
+pub mod upstream;
+mod vectors;
+
+pub use ca::TestCa;
+pub use issuer::TestIssuer;
+pub use key_server::{KeyAnswer, KeyServer};
+pub use vectors::vectors;

@@ -155,6 +155,20 @@ pub(crate) static UPSTREAM: Schema = Schema {
     ],
 };
 
+pub(crate) static SIGN_IN: Schema = Schema {
+    name: "upstream.NAME.sign_in",
+    about: "`\"none\"`, or a table with exactly one of these.",
+    fields: &[
+        field("kerberos", Kind::Table("upstream.NAME.sign_in.kerberos"), Told("another way is given"), "As a Windows identity, by Kerberos delegation."),
+        field(
+            "bearer_assertion",
+            Kind::Table("upstream.NAME.sign_in.bearer_assertion"),
+            Told("another way is given"),
+            "With a signed assertion about the caller.",
+        ),
+    ],
+};
+
 pub(crate) static KERBEROS: Schema = Schema {
     name: "upstream.NAME.sign_in.kerberos",
     about: "Sign in as the grant's Windows identity by constrained delegation (S4U2Self and S4U2Proxy).",
@@ -260,5 +274,5 @@ pub(crate) static LIMITS: Schema = Schema {
 
 /// In the order of the reference page.
 pub(crate) static ALL: &[&Schema] = &[
-    &ROOT, &LISTENER, &TLS, &ISSUER, &UPSTREAM, &KERBEROS, &ASSERTION, &ROUTE, &ROLE, &ALLOW, &GRANT, &POLICY, &AUDIT, &LIMITS,
+    &ROOT, &LISTENER, &TLS, &ISSUER, &UPSTREAM, &SIGN_IN, &KERBEROS, &ASSERTION, &ROUTE, &ROLE, &ALLOW, &GRANT, &POLICY, &AUDIT, &LIMITS,
 ];

@@ -1,0 +1,19 @@
+# Two commands: `make demo` shows the whole way once, `make test` proves it.
+PYTHON ?= python3
+
+.PHONY: demo demo-stop test fmt lint
+
+demo:
+	@$(PYTHON) lab/demo.py $(if $(filter-out 0,$(KEEP)),--keep)
+
+demo-stop:
+	@$(PYTHON) lab/demo.py --stop
+
+test:
+	@$(PYTHON) lab/test.py $(if $(ONLY),--only $(ONLY))
+
+fmt:
+	cargo fmt --all
+
+lint:
+	cargo clippy --workspace --all-targets -- -D warnings

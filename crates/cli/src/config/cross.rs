@@ -1,0 +1,199 @@
+//! Checks across sections: names that must be declared, identities that must be given, and what is declared and never used.
+
+use super::{
+    policy_role, raw,
+    reader::Placed,
+    report::{At, Report, listed, nearest},
+};
+use airgate_gateway::{ListenerConfig, Match};
+use airgate_identity::{IssuerConfig, Verifier};
+use airgate_policy::{Grant, Policy, PolicyFile};
+use airgate_signin::SignInConfig;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that another section may name, also where it has errors of its own.
+pub(crate) struct Names<'a> {
+    pub(crate) issuers: &'a [String],
+    pub(crate) upstreams: &'a [raw::Upstream],
+    pub(crate) routes: &'a [raw::Route],
+    pub(crate) roles: &'a [raw::Role],
+}
+
+impl Names<'_> {
+    fn role(&self, name: &str) -> Option<&raw::Role> {
+        self.roles.iter().find(|role| role.name == name)
+    }
+
+    /// The upstreams with Kerberos that a role reaches, each with the route that leads there.
+    fn kerberos_of(&self, role: &raw::Role) -> Option<(&str, &str)> {
+        let routes = role.allow.iter().filter_map(|allow| self.routes.iter().find(|route| route.name == allow.route.value));
+        routes
+            .filter_map(|route| {
+                let upstream = self.upstreams.iter().find(|upstream| Some(&upstream.name) == route.upstream.as_ref().map(|name| &name.value))?;
+                matches!(upstream.sign_in, Some(SignInConfig::Kerberos(_))).then_some((route.name.as_str(), upstream.name.as_str()))
+            })
+            .next()
+    }
+}
+
+/// Tells of a name that is not declared.
+fn must_be_declared<'a>(report: &Report, who: &str, kind: &str, name: &Placed<String>, known: impl Iterator<Item = &'a str> + Clone) {
+    if known.clone().any(|known| known == name.value) {
+        return;
+    }
+    let help = match nearest(&name.value, known.clone()) {
+        Some(near) => format!("did you mean `{near}`? declared {kind}s: {}", listed(known)),
+        None => format!("declared {kind}s: {}", listed(known)),
+    };
+    report.error(name.at, format!("{who}: unknown {kind} `{}`", name.value), help);
+}
+
+pub(crate) fn listeners(report: &Report, listeners: &[Placed<ListenerConfig>]) {
+    let mut taken = BTreeMap::new();
+    for Placed { value: listener, at } in listeners {
+        if listener.address.port() == 0 {
+            continue;
+        }
+        if let Some(other) = taken.insert(listener.address, &listener.name) {
+            let message = format!("listener `{}`: `{}` is taken by listener `{other}`", listener.name, listener.address);
+            report.error(*at, message, "give each listener an address of its own");
+        }
+    }
+}
+
+/// Two issuers with one `iss` would make it a matter of luck which keys count.
+pub(crate) fn issuers(report: &Report, issuers: &[Placed<IssuerConfig>]) {
+    let mut taken = BTreeMap::new();
+    for Placed { value: issuer, at } in issuers {
+        if let Some(other) = taken.insert(issuer.issuer.as_str(), &issuer.name) {
+            let message = format!("issuer `{}`: `{}` is the url of issuer `{other}` too", issuer.name, issuer.issuer);
+            report.error(*at, message, "declare each issuer once: put all its audiences into one section");
+        }
+    }
+}
+
+pub(crate) fn routes(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) {
+    let upstreams = names.upstreams.iter().map(|upstream| upstream.name.as_str());
+    let granted_roles: BTreeSet<&str> = grants.iter().filter_map(|grant| grant.role.as_ref()).map(|role| role.value.as_str()).collect();
+    let granted_routes: BTreeSet<&str> = names
+        .roles
+        .iter()
+        .filter(|role| granted_roles.contains(role.name.as_str()))
+        .flat_map(|role| role.allow.iter().map(|allow| allow.route.value.as_str()))
+        .collect();
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for route in names.routes {
+        let who = format!("route `{}`", route.name);
+        if let Some(upstream) = &route.upstream {
+            must_be_declared(report, &who, "upstream", upstream, upstreams.clone());
+        }
+        if let Some(Placed { value, at }) = &route.matches {
+            // Paths are compared without case, as IIS does: two routes must not differ by case alone.
+            let (key, shown) = match value {
+                Match::Host(host) => (host.clone(), format!("host `{host}`")),
+                Match::Path(path) => (path.to_ascii_lowercase(), format!("path `{path}`")),
+            };
+            if let Some(other) = taken.insert(key, &route.name) {
+                report.error(*at, format!("{who}: {shown} is taken by route `{other}`"), "give each route a host or path of its own");
+            }
+        }
+        if !granted_routes.contains(route.name.as_str()) {
+            let help = format!("let a granted role allow it: `allow = [{{ route = \"{}\", methods = [\"GET\"], paths = [\"/**\"] }}]`", route.name);
+            report.warning(route.at, format!("{who}: nobody is granted it, every request is denied"), help);
+        }
+    }
+}
+
+pub(crate) fn roles(report: &Report, names: &Names<'_>) {
+    for role in names.roles {
+        let who = format!("role `{}`", role.name);
+        for allow in &role.allow {
+            must_be_declared(report, &who, "route", &allow.route, names.routes.iter().map(|route| route.name.as_str()));
+        }
+    }
+}
+
+pub(crate) fn grants(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) {
+    for grant in grants {
+        let who = format!("grant `{}`", grant.name);
+        if let Some(issuer) = &grant.issuer {
+            must_be_declared(report, &who, "issuer", issuer, names.issuers.iter().map(String::as_str));
+        }
+        let Some(role) = &grant.role else { continue };
+        must_be_declared(report, &who, "role", role, names.roles.iter().map(|role| role.name.as_str()));
+        let kerberos = names.role(&role.value).and_then(|role| names.kerberos_of(role));
+        if grant.windows_identity.is_none()
+            && let Some((route, upstream)) = kerberos
+        {
+            let message = format!(
+                "{who}: `windows_identity` is missing: role `{}` reaches upstream `{upstream}` (by route `{route}`), which signs in by Kerberos",
+                role.value
+            );
+            report.error(grant.at, message, "add `windows_identity = \"user@REALM\"`: whom IIS shall see");
+        }
+    }
+}
+
+/// Each issuer by itself first, so that every error has its place.
+pub(crate) fn verifier(report: &Report, issuers: &[Placed<IssuerConfig>]) -> Option<Verifier> {
+    let mut is_good = true;
+    for Placed { value, at } in issuers {
+        for error in Verifier::new(vec![value.clone()]).err().unwrap_or_default() {
+            is_good = false;
+            let message = error.to_string();
+            let prefix = format!("issuer `{}`", value.name);
+            let message = if message.starts_with(&prefix) { message } else { format!("{prefix}: {message}") };
+            report.error(*at, message, "mend this issuer: without its keys none of its tokens is accepted");
+        }
+    }
+    if !is_good {
+        return None;
+    }
+    match Verifier::new(issuers.iter().map(|issuer| issuer.value.clone()).collect()) {
+        Ok(verifier) => Some(verifier),
+        Err(errors) => {
+            for error in errors {
+                report.error(issuers.first().map_or(At(0), |issuer| issuer.at), error.to_string(), "mend the issuers");
+            }
+            None
+        }
+    }
+}
+
+/// Compiles what was read whole: a role or grant with errors of its own is left out, so that none is told twice.
+pub(crate) fn policy(
+    report: &Report,
+    names: &Names<'_>,
+    grants: &[raw::Grant],
+    files: Vec<Placed<PolicyFile>>,
+) -> (Option<Policy>, Vec<Grant>) {
+    let roles: Vec<&raw::Role> = names.roles.iter().filter(|role| role.is_whole).collect();
+    let whole: Vec<Grant> = grants
+        .iter()
+        .filter_map(|grant| {
+            let role = grant.role.as_ref().filter(|name| roles.iter().any(|role| role.name == name.value))?;
+            Some(Grant {
+                name: grant.name.clone(),
+                issuer: grant.issuer.as_ref()?.value.clone(),
+                conditions: grant.conditions.clone()?,
+                role: role.value.clone(),
+                windows_identity: grant.windows_identity.as_ref().map(|identity| identity.value.clone()),
+            })
+        })
+        .collect();
+    let mut places: Vec<(String, At)> = Vec::new();
+    places.extend(grants.iter().map(|grant| (format!("grant `{}`", grant.name), grant.at)));
+    places.extend(names.roles.iter().map(|role| (format!("role `{}`", role.name), role.at)));
+    places.extend(files.iter().map(|file| (file.value.name.clone(), file.at)));
+    let files = files.into_iter().map(|file| file.value).collect();
+    match Policy::compile(roles.iter().map(|role| policy_role(role)).collect(), whole.clone(), files) {
+        Ok(policy) => (Some(policy), whole),
+        Err(errors) => {
+            for error in errors {
+                let at = places.iter().find(|(name, _)| error.place.contains(name.as_str())).map_or(At(0), |(_, at)| *at);
+                report.error(at, format!("{}: {}", error.place, error.message), error.help);
+            }
+            (None, whole)
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! The configuration as it is written: each section read by itself, with places kept for what is checked across sections.
+
+use super::{
+    files::{self, Access},
+    reader::{Placed, Section},
+    report::At,
+    schema, units, url,
+};
+use airgate_audit::LogConfig;
+use airgate_gateway::{Limits, ListenerConfig, Match, Scheme, TlsFiles};
+use airgate_identity::{Algorithm, IssuerConfig, KeySource};
+use airgate_signin::{AssertionConfig, KerberosConfig, SignInConfig};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// An upstream; its sign-in and address are absent where they were wrong.
+pub(crate) struct Upstream {
+    pub(crate) name: String,
+    pub(crate) address: Option<(Scheme, String, u16)>,
+    pub(crate) sign_in: Option<SignInConfig>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) connections_max: usize,
+}
+
+pub(crate) struct Route {
+    pub(crate) name: String,
+    pub(crate) at: At,
+    pub(crate) matches: Option<Placed<Match>>,
+    pub(crate) upstream: Option<Placed<String>>,
+}
+
+pub(crate) struct Role {
+    pub(crate) name: String,
+    pub(crate) at: At,
+    pub(crate) allow: Vec<Allow>,
+    /// False where part of it could not be read.
+    pub(crate) is_whole: bool,
+}
+
+pub(crate) struct Allow {
+    pub(crate) route: Placed<String>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) paths: Vec<String>,
+}
+
+pub(crate) struct Grant {
+    pub(crate) name: String,
+    pub(crate) at: At,
+    pub(crate) issuer: Option<Placed<String>>,
+    pub(crate) conditions: Option<BTreeMap<String, Vec<String>>>,
+    pub(crate) role: Option<Placed<String>>,
+    pub(crate) windows_identity: Option<Placed<String>>,
+}
+
+pub(crate) struct Audit {
+    pub(crate) log: LogConfig,
+    pub(crate) key: PathBuf,
+}
+
+/// `None` where a part was wrong: that is on record already.
+pub(crate) fn listener(section: Section<'_>, base: &Path) -> Option<Placed<ListenerConfig>> {
+    let address = section.text("address").and_then(|text| {
+        let parsed = text.value.parse().ok();
+        if parsed.is_none() {
+            let help = "write an IP address and a port: `0.0.0.0:8443`, `[::]:8443`";
+            section.error(text.at, format!("`address`: `{}` is no address", text.value), help);
+        }
+        parsed.map(|parsed| Placed::new(parsed, text.at))
+    });
+    let plaintext = section.flag("danger_plaintext").filter(|flag| flag.value);
+    let has_tls = section.has("tls");
+    let tls = section.section("tls", &schema::TLS).and_then(|section| tls_files(section, base));
+    match (has_tls, &plaintext) {
+        (true, Some(flag)) => section.error(flag.at, "both `tls` and `danger_plaintext` are given", "remove `danger_plaintext`"),
+        (false, Some(flag)) => {
+            section.warning(flag.at, "`danger_plaintext` is on: tokens cross the network in clear", "give it `tls = { certificate = …, key = … }`");
+        }
+        (false, None) => section.error(
+            section.at,
+            "`tls` is missing",
+            "add `tls = { certificate = \"gateway.pem\", key = \"gateway.key\" }`, or `danger_plaintext = true` on a trusted network",
+        ),
+        (true, None) => {}
+    }
+    let name = section.name.clone();
+    section.finish();
+    let address = address?;
+    if has_tls && tls.is_none() {
+        return None;
+    }
+    Some(Placed::new(ListenerConfig { name, address: address.value, tls }, address.at))
+}
+
+fn tls_files(section: Section<'_>, base: &Path) -> Option<TlsFiles> {
+    let certificate = files::existing(&section, "certificate", base, Access::Anyone);
+    let key = files::existing(&section, "key", base, Access::OwnerAndGroup);
+    if let (Some(certificate), Some(key)) = (&certificate, &key) {
+        files::check_pair(&section, certificate, key);
+    }
+    section.finish();
+    Some(TlsFiles { certificate: certificate?.value, key: key?.value })
+}
+
+/// `None` where a part was wrong.
+pub(crate) fn issuer(section: Section<'_>, base: &Path) -> Option<Placed<IssuerConfig>> {
+    let danger = section.flag("danger_allow_http").filter(|flag| flag.value);
+    let url = section.text("url").filter(|text| is_good_url(&section, "url", text, danger.is_some()));
+    let audiences = section.texts("audiences").map(|all| all.into_iter().map(|one| one.value).collect());
+    let assurance = section.word("assurance");
+    let is_task = assurance.as_ref().is_some_and(|word| word.value == "task");
+    let algorithms = algorithms(&section, is_task);
+    let keys = key_source(&section, base, url.as_ref(), danger.is_some());
+    if let Some(flag) = &danger {
+        section.warning(flag.at, "`danger_allow_http` is on: who is on the path to its keys can forge every token", "serve its keys over `https`");
+    }
+    let leeway = section.duration("leeway");
+    let lifetime_max = section.duration_or("lifetime_max", Duration::from_secs(if is_task { 15 * 60 } else { 60 * 60 }));
+    let (name, at) = (section.name.clone(), section.at);
+    section.finish();
+    let config = IssuerConfig {
+        name,
+        issuer: url?.value,
+        audiences: audiences?,
+        algorithms: algorithms?,
+        keys: keys?,
+        assurance: assurance?.value.to_owned(),
+        leeway,
+        lifetime_max,
+    };
+    Some(Placed::new(config, at))
+}
+
+fn algorithms(section: &Section<'_>, is_task: bool) -> Option<Vec<Algorithm>> {
+    let Some(words) = section.words("algorithms") else {
+        if section.has("algorithms") {
+            return None;
+        }
+        if !is_task {
+            let help = "add `algorithms = [\"RS256\"]`, naming what this issuer signs with: `EdDSA`, `ES256`, `RS256`, `PS256`";
+            section.error(section.at, "`algorithms` is missing", help);
+            return None;
+        }
+        return Some(vec![Algorithm::EdDsa, Algorithm::Es256]);
+    };
+    let named = words.iter().map(|word| match word.value {
+        "EdDSA" => Algorithm::EdDsa,
+        "ES256" => Algorithm::Es256,
+        "RS256" => Algorithm::Rs256,
+        _ => Algorithm::Ps256,
+    });
+    Some(named.collect())
+}
+
+fn is_good_url(section: &Section<'_>, key: &str, text: &Placed<String>, allow_http: bool) -> bool {
+    match url::parse(&text.value) {
+        Err(why) => section.error(text.at, format!("`{key}`: `{}` {why}", text.value), "write it as `https://host/path`"),
+        Ok(parts) if !parts.is_https && !allow_http => {
+            section.error(text.at, format!("`{key}`: `{}` is not https", text.value), "use `https`, or set `danger_allow_http = true` in a lab");
+        }
+        Ok(_) => return true,
+    }
+    false
+}
+
+fn key_source(section: &Section<'_>, base: &Path, issuer: Option<&Placed<String>>, danger_allow_http: bool) -> Option<KeySource> {
+    let by_url = section.text("jwks_url");
+    let has_file = section.has("jwks_file");
+    let by_file = files::existing(section, "jwks_file", base, Access::Anyone);
+    let has_ca = section.has("ca_file");
+    let ca_file = files::existing(section, "ca_file", base, Access::Anyone);
+    let ca_is_good = ca_file.as_ref().is_none_or(|path| files::certificates(section, "ca_file", path).is_some());
+    if has_file {
+        let unused = by_url.as_ref().map(|text| ("jwks_url", text.at)).or(ca_file.as_ref().map(|path| ("ca_file", path.at)));
+        if let Some((key, at)) = unused {
+            section.error(at, format!("both `jwks_file` and `{key}` are given"), "keys come from one place: remove one of the two");
+            return None;
+        }
+        return by_file.map(|path| KeySource::File(path.value));
+    }
+    if (has_ca && ca_file.is_none()) || !ca_is_good {
+        return None;
+    }
+    let ca_file = ca_file.map(|path| path.value);
+    if let Some(text) = by_url {
+        let is_good = is_good_url(section, "jwks_url", &text, danger_allow_http);
+        return is_good.then_some(KeySource::Url { url: text.value, ca_file, danger_allow_http });
+    }
+    if section.has("jwks_url") {
+        return None;
+    }
+    let url = format!("{}/jwks.json", issuer?.value.trim_end_matches('/'));
+    Some(KeySource::Url { url, ca_file, danger_allow_http })
+}
+
+/// Always an upstream, so that routes to it are not told to be wrong too.
+pub(crate) fn upstream(section: Section<'_>, base: &Path) -> Upstream {
+    let plaintext = section.flag("danger_plaintext").filter(|flag| flag.value);
+    let address = section.text("url").and_then(|text| upstream_address(&section, &text, plaintext.as_ref()));
+    let ca_file = files::existing(&section, "ca_file", base, Access::Anyone);
+    if let Some(path) = &ca_file {
+        files::certificates(&section, "ca_file", path);
+    }
+    let sign_in = sign_in(&section, base);
+    let connect_timeout = section.duration("connect_timeout");
+    let answer_timeout = section.duration("answer_timeout");
+    let connections_max = count(section.number("connections_max"));
+    let name = section.name.clone();
+    section.finish();
+    let ca_file = ca_file.map(|path| path.value);
+    Upstream { name, address, sign_in, ca_file, connect_timeout, answer_timeout, connections_max }
+}
+
+fn upstream_address(section: &Section<'_>, text: &Placed<String>, plaintext: Option<&Placed<bool>>) -> Option<(Scheme, String, u16)> {
+    let parts = match url::parse(&text.value) {
+        Ok(parts) => parts,
+        Err(why) => {
+            section.error(text.at, format!("`url`: `{}` {why}", text.value), "write it as `https://host` or `https://host:port`");
+            return None;
+        }
+    };
+    if parts.path != "/" || (text.value.ends_with('/') && text.value.matches('/').count() > 3) {
+        section.error(text.at, format!("`url`: `{}` has a path", text.value), "name scheme, host and port only: paths are forwarded as they are");
+        return None;
+    }
+    match (parts.is_https, plaintext) {
+        (false, None) => {
+            section.error(text.at, format!("`url`: `{}` is not https", text.value), "use `https`, or set `danger_plaintext = true` on a trusted network");
+            return None;
+        }
+        (false, Some(flag)) => {
+            section.warning(flag.at, "`danger_plaintext` is on: credentials cross the network in clear", "serve the upstream over `https`");
+        }
+        (true, Some(flag)) => section.warning(flag.at, "`danger_plaintext` is on, and the URL is https", "remove `danger_plaintext`"),
+        (true, None) => {}
+    }
+    let scheme = if parts.is_https { Scheme::Https } else { Scheme::Http };
+    Some((scheme, parts.host, parts.port))
+}
+
+fn sign_in(section: &Section<'_>, base: &Path) -> Option<SignInConfig> {
+    let (at, item) = section.item("sign_in")?;
+    if let Some(word) = item.as_str() {
+        if word == "none" {
+            return Some(SignInConfig::None);
+        }
+        section.error(at, format!("`sign_in`: unknown way `{word}`"), "known: `\"none\"`, `{ kerberos = { … } }`, `{ bearer_assertion = { … } }`");
+        return None;
+    }
+    let inner = section.section("sign_in", &schema::SIGN_IN)?;
+    let kerberos = inner.section("kerberos", &schema::KERBEROS);
+    let assertion = inner.section("bearer_assertion", &schema::ASSERTION);
+    let config = match (kerberos, assertion) {
+        (Some(section), None) => kerberos_config(section, base),
+        (None, Some(section)) => assertion_config(section, base),
+        _ => {
+            inner.error(at, "it must hold exactly one way to sign in", "name one of `kerberos` and `bearer_assertion`, or write `sign_in = \"none\"`");
+            None
+        }
+    };
+    inner.finish();
+    config
+}
+
+fn kerberos_config(section: Section<'_>, base: &Path) -> Option<SignInConfig> {
+    let spn = section.text("spn").filter(|text| {
+        let is_good = text.value.split_once('@').is_some_and(|(service, realm)| {
+            service.split('/').count() == 2 && service.split('/').all(|part| !part.is_empty()) && !realm.is_empty()
+        });
+        if !is_good {
+            section.error(text.at, format!("`spn`: `{}` is no service principal", text.value), "write it as `HTTP/host@REALM`");
+        }
+        is_good
+    });
+    let keytab = files::existing(&section, "keytab", base, Access::Owner);
+    let principal = section.text("principal").filter(|text| {
+        let is_good = text.value.split_once('@').is_some_and(|(name, realm)| !name.is_empty() && !realm.is_empty());
+        if !is_good {
+            section.error(text.at, format!("`principal`: `{}` is no principal", text.value), "write it as `name@REALM`, as `klist -k` shows it");
+        }
+        is_good
+    });
+    let kdc_timeout = section.duration("kdc_timeout");
+    let credential_lifetime_max = section.duration("credential_lifetime_max");
+    section.finish();
+    let (spn, keytab, principal) = (spn?.value, keytab?.value, principal?.value);
+    Some(SignInConfig::Kerberos(KerberosConfig { spn, keytab, principal, kdc_timeout, credential_lifetime_max }))
+}
+
+fn assertion_config(section: Section<'_>, base: &Path) -> Option<SignInConfig> {
+    let audience = section.text("audience");
+    let issuer = section.text("issuer").filter(|text| is_good_url(&section, "issuer", text, false));
+    let key = files::existing_or_new(&section, "key", base);
+    let lifetime = section.duration("lifetime");
+    section.finish();
+    let config = AssertionConfig { issuer: issuer?.value, audience: audience?.value, key: key?.value, lifetime };
+    Some(SignInConfig::BearerAssertion(config))
+}
+
+pub(crate) fn route(section: Section<'_>) -> Route {
+    let host = section.text("host");
+    let path = section.text("path");
+    let matches = match (host, path) {
+        (Some(host), Some(_)) => {
+            section.error(host.at, "both `host` and `path` are given", "keep one: make two routes where both are wanted");
+            None
+        }
+        (Some(host), None) => route_host(&section, &host),
+        (None, Some(path)) => route_path(&section, &path),
+        (None, None) => {
+            if !section.has("host") && !section.has("path") {
+                section.error(section.at, "neither `host` nor `path` is given", "add `host = \"orders.gw.example\"` or `path = \"/orders\"`");
+            }
+            None
+        }
+    };
+    let upstream = section.text("upstream");
+    let (name, at) = (section.name.clone(), section.at);
+    section.finish();
+    Route { name, at, matches, upstream }
+}
+
+fn route_host(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Match>> {
+    let host = url::host(&text.value);
+    if host.is_none() {
+        section.error(text.at, format!("`host`: `{}` is no host name", text.value), "write the name alone, without scheme, port and path");
+    }
+    host.map(|host| Placed::new(Match::Host(host), text.at))
+}
+
+/// Canonical, so that it can equal the canonical path of a request.
+fn route_path(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Match>> {
+    let path = text.value.as_str();
+    let is_segment = |segment: &str| {
+        !matches!(segment, "" | "." | "..") && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&b))
+    };
+    if path == "/" || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment)) {
+        return Some(Placed::new(Match::Path(path.to_owned()), text.at));
+    }
+    let help = "write whole segments after one `/` each, without a last `/`, `.`, `..` and `%`: `/orders`";
+    section.error(text.at, format!("`path`: `{path}` is no canonical path"), help);
+    None
+}
+
+pub(crate) fn role(section: Section<'_>) -> Role {
+    let mut is_whole = true;
+    let mut allow = Vec::new();
+    let label = format!("{}, `allow`", section.label);
+    if let Some((at, item)) = section.item("allow") {
+        let entries = list_of_tables(item);
+        if entries.is_none() {
+            let help = "write `allow = [{ route = \"orders\", methods = [\"GET\"], paths = [\"/api/orders/**\"] }]`";
+            section.error(at, "`allow` must be a list of tables", help);
+        }
+        is_whole = entries.is_some();
+        for (at, item) in entries.unwrap_or_default().iter() {
+            let one = Section::open(section.report, &schema::ALLOW, label.clone(), &section.name, *at, item).and_then(allow_entry);
+            is_whole &= one.is_some();
+            allow.extend(one);
+        }
+    } else {
+        is_whole = false;
+    }
+    let (name, at) = (section.name.clone(), section.at);
+    section.finish();
+    Role { name, at, allow, is_whole }
+}
+
+fn allow_entry(section: Section<'_>) -> Option<Allow> {
+    let values = |all: Option<Vec<Placed<String>>>| all.map(|all| all.into_iter().map(|one| one.value).collect());
+    let route = section.text("route");
+    let methods = values(section.texts("methods"));
+    let paths = values(section.texts("paths"));
+    section.finish();
+    Some(Allow { route: route?, methods: methods?, paths: paths? })
+}
+
+/// The tables of an array, inline or not. None where it holds anything else.
+fn list_of_tables(item: &toml_edit::Item) -> Option<Vec<(At, toml_edit::Item)>> {
+    let start = |span: Option<std::ops::Range<usize>>| At(span.map_or(0, |span| span.start));
+    match item {
+        toml_edit::Item::ArrayOfTables(tables) => {
+            Some(tables.iter().map(|table| (start(table.span()), toml_edit::Item::Table(table.clone()))).collect())
+        }
+        toml_edit::Item::Value(toml_edit::Value::Array(list)) => {
+            let all = list.iter().map(|value| value.is_inline_table().then(|| (start(value.span()), toml_edit::Item::Value(value.clone()))));
+            all.collect()
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn grant(section: Section<'_>) -> Grant {
+    let issuer = section.text("issuer");
+    let conditions = conditions(&section);
+    let role = section.text("role");
+    let windows_identity = section.text("windows_identity");
+    let (name, at) = (section.name.clone(), section.at);
+    section.finish();
+    Grant { name, at, issuer, conditions, role, windows_identity }
+}
+
+fn conditions(section: &Section<'_>) -> Option<BTreeMap<String, Vec<String>>> {
+    let (at, item) = section.item("where")?;
+    let help = "write claims and the values they may have: `where = { dag_id = \"nightly_orders\", task_id = [\"load\"] }`";
+    let Some(table) = item.as_table_like() else {
+        section.error(at, "`where` must be a table of claims", help);
+        return None;
+    };
+    if table.is_empty() {
+        section.error(at, "`where` is empty: it would hold for everybody whom the issuer knows", help);
+        return None;
+    }
+    let mut all = BTreeMap::new();
+    let mut is_good = true;
+    for (claim, item) in table.iter() {
+        let at = super::reader::at_of(table.key(claim), item);
+        match claim_values(item) {
+            Some(values) if !values.is_empty() => {
+                all.insert(claim.to_owned(), values);
+            }
+            _ => {
+                is_good = false;
+                section.error(at, format!("`where`: `{claim}` must be a text, a whole number, a boolean, or a list of them"), help);
+            }
+        }
+    }
+    is_good.then_some(all)
+}
+
+fn claim_values(item: &toml_edit::Item) -> Option<Vec<String>> {
+    let one = |value: &toml_edit::Value| match value {
+        toml_edit::Value::String(text) if !text.value().is_empty() => Some(text.value().clone()),
+        toml_edit::Value::Integer(number) => Some(number.value().to_string()),
+        toml_edit::Value::Boolean(flag) => Some(flag.value().to_string()),
+        _ => None,
+    };
+    match item {
+        toml_edit::Item::Value(toml_edit::Value::Array(list)) => list.iter().map(one).collect(),
+        toml_edit::Item::Value(value) => one(value).map(|value| vec![value]),
+        _ => None,
+    }
+}
+
+/// `None` where a part was wrong.
+pub(crate) fn audit(section: Section<'_>, base: &Path) -> Option<Audit> {
+    let folder = files::folder_or_new(&section, "folder", base);
+    let key = files::existing_or_new(&section, "key", base);
+    let origin = section.text("origin").filter(|text| {
+        // C2SP tlog-checkpoint: the origin is also the name of the signing key, which has no space and no plus.
+        let is_good = text.value.len() <= 255 && !text.value.contains('+') && !text.value.contains(char::is_whitespace);
+        if !is_good {
+            section.error(text.at, format!("`origin`: `{}` has a space or a `+`, or is too long", text.value), "write it as a URL without scheme: `gw.example/audit`");
+        }
+        is_good
+    });
+    let publish_interval = section.duration("publish_interval");
+    let segment_bytes = section.number("segment_bytes");
+    let queue_max = count(section.number("queue_max"));
+    let append_timeout = section.duration("append_timeout");
+    section.finish();
+    let (folder, origin, key) = (folder?.value, origin?.value, key?.value);
+    Some(Audit { log: LogConfig { folder, origin, publish_interval, segment_bytes, queue_max, append_timeout }, key })
+}
+
+pub(crate) fn limits(section: Section<'_>) -> Limits {
+    let limits = Limits {
+        connections_max: count(section.number("connections_max")),
+        handshake_timeout: section.duration("handshake_timeout"),
+        header_timeout: section.duration("header_timeout"),
+        header_bytes_max: count(section.number("header_bytes_max")),
+        headers_max: count(section.number("headers_max")),
+        uri_bytes_max: count(section.number("uri_bytes_max")),
+        body_bytes_max: section.number("body_bytes_max"),
+        body_idle_timeout: section.duration("body_idle_timeout"),
+        streams_max: u32::try_from(section.number("streams_max")).unwrap_or(u32::MAX),
+        upstream_idle_timeout: section.duration("upstream_idle_timeout"),
+        drain_timeout: section.duration("drain_timeout"),
+    };
+    section.finish();
+    limits
+}
+
+/// The schema bounds every count well below this.
+pub(crate) fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::report::Report;
+
+    #[test]
+    fn the_documented_limits_are_the_gateways_own() {
+        let report = Report::new("f".into(), String::new());
+        let item = toml_edit::Item::Table(toml_edit::Table::new());
+        let section = Section::open(&report, &schema::LIMITS, String::new(), "", At(0), &item).expect("a table");
+        assert_eq!(format!("{:?}", limits(section)), format!("{:?}", Limits::default()));
+    }
+
+    #[test]
+    fn route_paths_are_canonical() {
+        let report = Report::new("f".into(), String::new());
+        let item = toml_edit::Item::Table(toml_edit::Table::new());
+        let section = Section::open(&report, &schema::ROUTE, String::new(), "", At(0), &item).expect("a table");
+        let read = |path: &str| route_path(&section, &Placed::new(path.to_owned(), At(0))).is_some();
+        for path in ["/", "/orders", "/orders/v1.0", "/a~b/c@d"] {
+            assert!(read(path), "{path}");
+        }
+        for path in ["", "orders", "/orders/", "//orders", "/a/../b", "/a/./b", "/a%2fb", "/a b", "/a?b", "/a\\b", "/ä"] {
+            assert!(!read(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn sizes_in_the_schema_read_back() {
+        assert_eq!(units::size("1GiB"), Some(Limits::default().body_bytes_max));
+    }
+}

@@ -1,0 +1,89 @@
+//! URLs of the configuration: absolute, without user, query or fragment.
+
+use http::Uri;
+
+/// An absolute URL in parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    pub(crate) is_https: bool,
+    /// A DNS name in lower case, or an address (IPv6 without brackets).
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// `/` at least.
+    pub(crate) path: String,
+}
+
+/// Why it is none, as the end of a sentence.
+pub(crate) fn parse(text: &str) -> Result<Url, &'static str> {
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("holds characters that a URL must not have");
+    }
+    if text.contains(['#', '?']) {
+        return Err("has a query or a fragment");
+    }
+    let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
+    let is_https = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        _ => return Err("does not start with `https://`"),
+    };
+    let authority = uri.authority().ok_or("names no host")?;
+    if authority.as_str().contains('@') {
+        return Err("holds a user name or password");
+    }
+    if authority.as_str().ends_with(':') {
+        return Err("has a `:` without a port");
+    }
+    let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+    let host = host(authority.host()).ok_or("has no valid host")?;
+    if port == 0 || (authority.port().is_some() && uri.port_u16().is_none()) {
+        return Err("has no valid port");
+    }
+    Ok(Url { is_https, host, port, path: uri.path().to_owned() })
+}
+
+/// A DNS name in lower case, or an address; IPv6 loses its brackets.
+pub(crate) fn host(text: &str) -> Option<String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(address) = bare {
+        return address.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string());
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    (text.len() <= 253 && text.split('.').all(is_label)).then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_absolute_urls_apart() {
+        let cases = [
+            ("https://iis01.corp.example", (true, "iis01.corp.example", 443, "/")),
+            ("https://IIS01.Corp.Example:8443/", (true, "iis01.corp.example", 8443, "/")),
+            ("http://127.0.0.1", (false, "127.0.0.1", 80, "/")),
+            ("https://[::1]:9443", (true, "::1", 9443, "/")),
+            ("https://login.example/t/v2.0", (true, "login.example", 443, "/t/v2.0")),
+        ];
+        for (text, (is_https, host, port, path)) in cases {
+            let expected = Url { is_https, host: host.into(), port, path: path.into() };
+            assert_eq!(parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_could_be_read_in_two_ways() {
+        let cases = [
+            "", "iis01", "/orders", "ftp://a", "https://", "https://a b", "https://user:pw@host", "https://a?b", "https://a#b",
+            "https://a:", "https://a:0", "https://a:99999", "https://a..b", "https://-a", "https://ä.example", "https://[::1",
+        ];
+        for text in cases {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

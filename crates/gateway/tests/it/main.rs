@@ -1,0 +1,10 @@
+//! The gateway as its callers and upstreams meet it: a real data plane, a real audit log, an upstream on raw sockets.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod audit_faults;
+mod bypass;
+mod connections;
+mod forwarding;
+mod refusals;
+mod rig;
+mod upstream_faults;
