@@ -394,9 +394,7 @@ fn cut_call(call: &mut Call) {
         cut_option(text, SHORT_BYTES_MAX);
     }
     let Some(principal) = &mut call.principal else { return };
-    for text in
-        [&mut principal.issuer, &mut principal.subject, &mut principal.assurance, &mut principal.token_sha256]
-    {
+    for text in [&mut principal.issuer, &mut principal.subject, &mut principal.assurance, &mut principal.token_sha256] {
         cut(text, SHORT_BYTES_MAX);
     }
     cut_option(&mut principal.token_id, SHORT_BYTES_MAX);

@@ -92,8 +92,7 @@ pub(crate) fn segment_path(folder: &Path, sequence: u64) -> PathBuf {
 /// The sequence numbers of the segments that are there, in order.
 pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<u64>> {
     let names = disk.list(&journal_folder(folder))?;
-    let mut sequences: Vec<u64> =
-        names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).collect();
+    let mut sequences: Vec<u64> = names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).collect();
     sequences.sort_unstable();
     Ok(sequences)
 }
@@ -140,6 +139,11 @@ pub(crate) fn parse_segment_header(bytes: &[u8]) -> Option<SegmentHeader> {
     }
     let open = (0..count).map(|i| u64_at(list, 8 * i)).collect::<Option<_>>()?;
     Some(SegmentHeader { first: u64_at(bytes, 8)?, open, length })
+}
+
+/// Bytes of the header of a segment that lists `open` intents.
+pub(crate) fn segment_header_length(open: usize) -> usize {
+    SEGMENT_HEADER + 8 * open
 }
 
 /// Most bytes a segment's header can have.

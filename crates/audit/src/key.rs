@@ -25,9 +25,8 @@ impl LogKey {
             Err(AuditError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             other => return other,
         }
-        let generate = || {
-            Ed25519KeyPair::generate().map_err(|_| AuditError::Thread("the system gave no randomness".to_owned()))
-        };
+        let generate =
+            || Ed25519KeyPair::generate().map_err(|_| AuditError::Thread("the system gave no randomness".to_owned()));
         // The name is tried first: an origin that no key can carry leaves no key file behind.
         SignerKey::new(origin, generate()?)
             .map_err(|source| AuditError::Origin { origin: origin.to_owned(), source })?;
@@ -43,16 +42,13 @@ impl LogKey {
         let mut pem = Zeroizing::new(String::new());
         io::Read::read_to_string(&mut io::Read::take(file, PEM_BYTES_MAX), &mut pem).map_err(io_error("read", path))?;
         let malformed = || AuditError::KeyMalformed { path: path.to_owned() };
-        let body = pem
-            .trim()
-            .strip_prefix(PEM_BEGIN)
-            .and_then(|rest| rest.strip_suffix(PEM_END))
-            .ok_or_else(malformed)?;
+        let body =
+            pem.trim().strip_prefix(PEM_BEGIN).and_then(|rest| rest.strip_suffix(PEM_END)).ok_or_else(malformed)?;
         let base64: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
         let der = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| malformed())?);
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| malformed())?;
-        let signer = SignerKey::new(origin, pair)
-            .map_err(|source| AuditError::Origin { origin: origin.to_owned(), source })?;
+        let signer =
+            SignerKey::new(origin, pair).map_err(|source| AuditError::Origin { origin: origin.to_owned(), source })?;
         Ok(Self { signer })
     }
 

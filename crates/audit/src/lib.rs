@@ -23,6 +23,7 @@ mod queue;
 mod read;
 mod recover;
 mod sequencer;
+mod tiles;
 
 pub use airgate_tlog::VerifierKey;
 pub use entry::{

@@ -3,7 +3,7 @@
 //! Order, for a crash at any point: bundles and tiles are durable before the checkpoint that covers them; what a checkpoint
 //! makes superfluous is removed after it is durable.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Place};
 use crate::error::{AuditError, io_error};
 use crate::journal::{self, SegmentRef, Step};
 use crate::queue::Stop;
@@ -51,8 +51,7 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        folder: PathBuf,
+        Place { disk, folder }: Place,
         signer: SignerKey,
         progress: Arc<ProgressCell>,
         interval: Duration,
@@ -86,7 +85,7 @@ impl Publisher {
     /// Integrates what is durable, and signs it. After an error, the next call does the same work again, to the same bytes.
     pub(crate) fn publish(&mut self) -> Result<(), AuditError> {
         let durable = self.progress.progress.lock().durable;
-        if self.published.is_some_and(|(size, _)| size == durable) {
+        if self.published.is_some() && self.state.edge.size() == durable {
             return Ok(());
         }
         let (mut state, mut cursor) = (self.state.clone(), self.cursor);
@@ -97,7 +96,7 @@ impl Publisher {
         for folder in &dirty {
             self.disk.sync_folder(folder).map_err(io_error("sync", folder))?;
         }
-        self.sign(durable, state.edge.root())?;
+        self.sign(state.edge.size(), state.edge.root())?;
         self.state = state;
         self.cursor = cursor;
         self.tidy(&full);
@@ -137,14 +136,16 @@ impl Publisher {
     /// Reads batches from the journal, and gives those of their entries that are in `[from, durable)`.
     fn read(&self, cursor: &mut Cursor, from: u64, durable: u64) -> Result<Vec<Vec<u8>>, AuditError> {
         let successor = self.successor(cursor.sequence);
-        // INVARIANT of the journal: a segment counts up to the first index of the one after it.
-        let limit = successor.map_or(durable, |segment| segment.first);
-        if cursor.next >= limit {
-            let Some(segment) = successor else { return Err(self.damaged(*cursor, "entries are missing".to_owned())) };
+        if let Some(segment) = successor
+            && cursor.next >= segment.first
+        {
             let header = self.segment_header(segment)?;
             *cursor = Cursor { sequence: segment.sequence, offset: header as u64, next: segment.first };
             return Ok(Vec::new());
         }
+        // INVARIANT of the journal: a segment counts up to the first index of the one after it. And what became durable
+        // after this publication began is not for it: the checkpoint is signed for `durable` entries.
+        let limit = successor.map_or(durable, |segment| segment.first.min(durable));
         let path = journal::segment_path(&self.folder, cursor.sequence);
         let bytes = self
             .disk
@@ -218,13 +219,9 @@ impl Publisher {
         let note = Checkpoint { origin, size, root, extensions: Vec::new() }.sign(&self.signer);
         let mut dirty = BTreeSet::new();
         self.write("checkpoint", note.as_bytes(), &mut dirty)?;
-        // From here on a reader may have seen it, whether or not the name is durable yet.
+        // From here on a reader may have seen it. Where the sync fails, the same checkpoint is written once more.
         self.published = Some((size, root));
-        self.disk.sync_folder(&self.folder).map_err(io_error("sync", &self.folder)).inspect_err(|_| {
-            // Signed and visible, but perhaps not durable: written once more at the next publication.
-            self.published = self.published.map(|(size, root)| (size, root));
-        })?;
-        Ok(())
+        self.disk.sync_folder(&self.folder).map_err(io_error("sync", &self.folder))
     }
 
     /// Writes beside, syncs, and puts it in place. The caller syncs the folders in `dirty`.

@@ -60,6 +60,8 @@ pub(crate) struct Queue {
     pub(crate) outcomes: VecDeque<Item>,
     /// Intents that are durable and have no durable outcome, at most [`OPEN_MAX`].
     pub(crate) open: usize,
+    /// Calls that the sequencer has taken and perhaps not yet counted in `open`.
+    pub(crate) taken: usize,
     /// While the disk refuses: why, and until when calls are refused without trying again.
     pub(crate) failed: Option<(Unavailable, Instant)>,
     pub(crate) stop: Option<Stop>,
@@ -93,7 +95,7 @@ impl Shared {
         if queue.calls.len() >= self.queue_max {
             return Err(Unavailable::new(format!("{} entries wait for the disk already", self.queue_max)));
         }
-        if queue.open + queue.calls.len() >= OPEN_MAX {
+        if queue.open + queue.taken + queue.calls.len() >= OPEN_MAX {
             return Err(Unavailable::new(format!("{OPEN_MAX} requests are open already")));
         }
         queue.calls.push_back(item);

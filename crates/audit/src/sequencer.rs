@@ -1,10 +1,10 @@
 //! The one writer of the journal. It gives entries their indices, and answers when they are durable.
 
 use crate::clock;
-use crate::disk::Disk;
+use crate::disk::{Disk, Place};
 use crate::entry::{Ending, GatewayEvent, GatewayNote, Outcome, encode_gateway, encode_outcome};
 use crate::error::Unavailable;
-use crate::journal::{BATCH_BYTES, BatchBuilder, OPEN_MAX, Segment, SegmentRef};
+use crate::journal::{BATCH_BYTES, BatchBuilder, Segment, SegmentRef};
 use crate::queue::{Item, OpenEntry, Queue, Shared, Stop};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, VecDeque};
@@ -51,8 +51,7 @@ pub(crate) struct Sequencer {
 
 impl Sequencer {
     pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        folder: PathBuf,
+        Place { disk, folder }: Place,
         segment_bytes: u64,
         shared: Arc<Shared>,
         progress: Arc<ProgressCell>,
@@ -144,7 +143,9 @@ impl Sequencer {
         queue.idle = false;
         self.owed.append(&mut queue.outcomes);
         let stop = queue.stop;
-        (take_calls(&mut queue, stop.is_some()), stop)
+        let calls = take_calls(&mut queue, stop.is_some());
+        queue.taken = calls.len();
+        (calls, stop)
     }
 
     /// Writes one batch: outcomes first, for they let go of something.
@@ -221,7 +222,7 @@ impl Sequencer {
         }
         {
             let mut queue = self.shared.queue.lock();
-            queue.open = self.open.len() + self.owed.len();
+            queue.open = self.open.len();
             if queue.failed.take().is_some() {
                 tracing::info!(size = self.next, "the audit log takes entries again");
             }
@@ -292,7 +293,6 @@ fn take_calls(queue: &mut Queue, all: bool) -> Vec<Item> {
     let mut bytes = 0;
     let mut calls = Vec::new();
     while (bytes < BATCH_BYTES || all)
-        && queue.open + calls.len() <= OPEN_MAX
         && let Some(item) = queue.calls.pop_front()
     {
         bytes += item.bytes().len();

@@ -8,6 +8,7 @@ use std::{fmt::Write as _, io::IsTerminal as _};
 pub(crate) struct Paint(bool);
 
 impl Paint {
+    #[cfg(test)]
     pub(crate) fn plain() -> Self {
         Self(false)
     }
@@ -52,8 +53,7 @@ impl Paint {
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let deceives = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || deceives {
+        if steers(c) {
             let _ = write!(out, "{}", c.escape_default());
         } else {
             out.push(c);
@@ -62,10 +62,30 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
+/// The same for text that is JSON: such characters stand in its strings alone, as escapes they stay the same JSON.
+pub(crate) fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Line ends are the layout's: in strings they are escaped already.
+        if steers(c) && c != '\n' {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// All of them are in the basic plane: four hex digits name each.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// Aligned columns without a frame; every cell printable.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     for row in rows {
         table.add_row(row.iter().map(|cell| printable(cell)));
@@ -93,6 +113,14 @@ mod tests {
         for (data, shown) in cases {
             assert_eq!(printable(data), shown);
         }
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let value = serde_json::json!({ "path": "/a\u{7f}\u{9b}\u{202e}\u{1b}\n\"\\" });
+        let shown = printable_json(&serde_json::to_string_pretty(&value).expect("JSON"));
+        assert!(!shown.chars().any(|c| steers(c) && c != '\n'), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
     }
 
     #[test]

@@ -7,16 +7,28 @@ use crate::{
     pipeline::{App, handle},
     pool,
 };
-use hyper::{body::Incoming, server::conn::{http1, http2}, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     net::{SocketAddr, TcpListener},
     pin::Pin,
-    sync::{Arc, Weak, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
-use tokio::{io::{AsyncRead, AsyncWrite}, net::TcpStream, sync::watch, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+};
 use tokio_rustls::TlsAcceptor;
 
 /// Connections that the kernel may hold for us.
@@ -73,12 +85,21 @@ pub(crate) fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Gatew
         Ok(socket.into())
     };
     attempt().map_err(|e| {
-        GatewayError::new(format!("listener `{name}`: can't listen on {address}: {e}"), "stop what uses the address, or change `address`")
+        GatewayError::new(
+            format!("listener `{name}`: can't listen on {address}: {e}"),
+            "stop what uses the address, or change `address`",
+        )
     })
 }
 
 /// Serves one socket until `stop`, then lets its connections end within the drain limit. True: all ended in time.
-pub(crate) async fn serve(app: Arc<App>, listener: Listener, socket: TcpListener, open: Arc<AtomicUsize>, mut stop: watch::Receiver<bool>) -> bool {
+pub(crate) async fn serve(
+    app: Arc<App>,
+    listener: Listener,
+    socket: TcpListener,
+    open: Arc<AtomicUsize>,
+    mut stop: watch::Receiver<bool>,
+) -> bool {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -108,7 +129,10 @@ pub(crate) async fn serve(app: Arc<App>, listener: Listener, socket: TcpListener
         }
     }
     drop(socket);
-    let drained = tokio::time::timeout(app.limits.drain_timeout, async { while connections.join_next().await.is_some() {} }).await.is_ok();
+    let drained =
+        tokio::time::timeout(app.limits.drain_timeout, async { while connections.join_next().await.is_some() {} })
+            .await
+            .is_ok();
     connections.shutdown().await;
     drained
 }
@@ -134,7 +158,14 @@ impl Drop for Permit {
     }
 }
 
-async fn connection(app: Arc<App>, listener: Listener, stream: TcpStream, address: SocketAddr, stop: watch::Receiver<bool>, _permit: Permit) {
+async fn connection(
+    app: Arc<App>,
+    listener: Listener,
+    stream: TcpStream,
+    address: SocketAddr,
+    stop: watch::Receiver<bool>,
+    _permit: Permit,
+) {
     let _ = stream.set_nodelay(true);
     let scheme = if listener.tls.is_some() { "https" } else { "http" };
     let peer = Arc::new(Peer { address, listener: listener.name, scheme, answers: parking_lot::Mutex::default() });
@@ -151,7 +182,13 @@ async fn connection(app: Arc<App>, listener: Listener, stream: TcpStream, addres
     }
 }
 
-async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(app: Arc<App>, peer: Arc<Peer>, stream: S, h2: bool, stop: watch::Receiver<bool>) {
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    app: Arc<App>,
+    peer: Arc<Peer>,
+    stream: S,
+    h2: bool,
+    stop: watch::Receiver<bool>,
+) {
     let limits = app.limits.clone();
     let service = {
         let peer = Arc::clone(&peer);
@@ -225,7 +262,8 @@ where
 async fn drive<C: Served>(connection: C, peer: &Peer, limits: &Limits, mut stop: watch::Receiver<bool>) {
     tokio::pin!(connection);
     let mut stopping = false;
-    let mut watch = tokio::time::interval_at((Instant::now() + limits.body_idle_timeout).into(), limits.body_idle_timeout);
+    let mut watch =
+        tokio::time::interval_at((Instant::now() + limits.body_idle_timeout).into(), limits.body_idle_timeout);
     loop {
         tokio::select! {
             biased;

@@ -22,7 +22,11 @@ impl Authenticated {
 
 /// # Errors
 /// The check that the token failed; 503 where the issuer's keys can't be had.
-pub(crate) async fn authenticate(verifier: &Verifier, routed: Routed, headers: &HeaderMap) -> Result<Authenticated, Refusal> {
+pub(crate) async fn authenticate(
+    verifier: &Verifier,
+    routed: Routed,
+    headers: &HeaderMap,
+) -> Result<Authenticated, Refusal> {
     let presented = PresentedToken::from_headers(headers).map_err(Refusal::Token)?;
     let token = verifier.verify(&presented, clock::unix_now()).await.map_err(Refusal::Token)?;
     Ok(Authenticated { routed, token })

@@ -166,8 +166,24 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(inner: Incoming, entry: Entry, lease: Lease, upload: Arc<Upload>, status: u16, idle_limit: Duration) -> Self {
-        let mut relay = Self { inner, entry, lease: Some(lease), upload, status, idle_limit, idle: None, progress: Progress::new() };
+    pub(crate) fn new(
+        inner: Incoming,
+        entry: Entry,
+        lease: Lease,
+        upload: Arc<Upload>,
+        status: u16,
+        idle_limit: Duration,
+    ) -> Self {
+        let mut relay = Self {
+            inner,
+            entry,
+            lease: Some(lease),
+            upload,
+            status,
+            idle_limit,
+            idle: None,
+            progress: Progress::new(),
+        };
         // hyper does not poll a body that has nothing in it.
         if relay.inner.is_end_stream() {
             relay.complete();
@@ -255,7 +271,10 @@ impl Body for Relay {
 }
 
 /// What a caller gets: a relayed body or one of our own.
-pub(crate) type AnswerBody = http_body_util::Either<Relay, http_body_util::combinators::MapErr<Full<Bytes>, fn(std::convert::Infallible) -> BodyError>>;
+pub(crate) type AnswerBody = http_body_util::Either<
+    Relay,
+    http_body_util::combinators::MapErr<Full<Bytes>, fn(std::convert::Infallible) -> BodyError>,
+>;
 
 /// A body of our own.
 pub(crate) fn own(bytes: impl Into<Bytes>) -> AnswerBody {

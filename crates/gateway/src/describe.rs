@@ -75,7 +75,8 @@ fn crop(text: &str) -> String {
 /// W3C Trace Context §3.2: version 00.
 fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let hex =
+        |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     matches!(parts[..], [v, trace, span, flags] if v == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2))
 }
 

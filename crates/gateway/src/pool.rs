@@ -11,7 +11,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::{OwnedSemaphorePermit, Semaphore}, task::JoinHandle};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
 
 /// What a connection belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,6 +1,9 @@
 //! Stage 5: the intent is durable before anything is sent upstream, and its outcome follows exactly once.
 
-use crate::{authorize::Permitted, refusal::{Refusal, Refused}};
+use crate::{
+    authorize::Permitted,
+    refusal::{Refusal, Refused},
+};
 use airgate_audit::{AuditWriter, Call, Ending, OpenEntry, Outcome};
 use std::time::Instant;
 
@@ -29,9 +32,24 @@ impl<T> Recorded<T> {
 
 /// # Errors
 /// The log can't take the entry: nothing may be sent.
-pub(crate) async fn record(audit: &AuditWriter, permitted: Permitted, call: Call, started: Instant) -> Result<Recorded<Permitted>, Refusal> {
+pub(crate) async fn record(
+    audit: &AuditWriter,
+    permitted: Permitted,
+    call: Call,
+    started: Instant,
+) -> Result<Recorded<Permitted>, Refusal> {
     let open = audit.intent(call).await.map_err(Refusal::AuditUnavailable)?;
-    Ok(Recorded { inner: permitted, entry: Entry { index: open.index(), open: Some(open), started, bytes_in: 0, bytes_out: 0, upstream_status: None } })
+    Ok(Recorded {
+        inner: permitted,
+        entry: Entry {
+            index: open.index(),
+            open: Some(open),
+            started,
+            bytes_in: 0,
+            bytes_out: 0,
+            upstream_status: None,
+        },
+    })
 }
 
 /// An entry that owes its outcome. Dropped unclosed, its request lost its caller.

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub(crate) enum Refusal {
     MethodRefused(String),
     TargetTooLong { bytes: usize, max: usize },
+    HeadersTooLarge { bytes: usize, max: usize },
     BadTarget(&'static str),
     BadHost(&'static str),
     Path(PathError),
@@ -68,6 +69,7 @@ impl Refusal {
         match self {
             Self::MethodRefused(_) => "method_refused",
             Self::TargetTooLong { .. } => "target_too_long",
+            Self::HeadersTooLarge { .. } => "headers_too_large",
             Self::BadTarget(_) => "target_malformed",
             Self::BadHost(_) => "host_malformed",
             Self::Path(_) => "path_not_canonical",
@@ -96,6 +98,7 @@ impl Refusal {
         match self {
             Self::MethodRefused(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadTarget(_) | Self::BadHost(_) | Self::Path(_) | Self::BodyFailed(_) => StatusCode::BAD_REQUEST,
             Self::RouteUnknown(_) => StatusCode::NOT_FOUND,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -108,7 +111,9 @@ impl Refusal {
             Self::UpstreamRefusedSignIn => StatusCode::BAD_GATEWAY,
             Self::Upstream(error) => match error {
                 UpstreamError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-                UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Closed(_) => StatusCode::BAD_GATEWAY,
+                UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Closed(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
                 UpstreamError::ConnectTimeout(_) | UpstreamError::AnswerTimeout(_) | UpstreamError::Stalled(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }
@@ -120,6 +125,7 @@ impl Refusal {
         match self {
             Self::MethodRefused(_) => "The method is refused",
             Self::TargetTooLong { .. } => "The request target is too long",
+            Self::HeadersTooLarge { .. } => "The request's header fields are too large",
             Self::BadTarget(_) | Self::BadHost(_) => "The request target is malformed",
             Self::Path(_) => "The path is not canonical",
             Self::RouteUnknown(_) => "No route takes this request",
@@ -141,6 +147,7 @@ impl Refusal {
         match self {
             Self::MethodRefused(method) => format!("the method `{}` never passes this gateway", crop(method)),
             Self::TargetTooLong { bytes, max } => format!("path and query have {bytes} bytes; {max} are allowed"),
+            Self::HeadersTooLarge { bytes, max } => format!("the header fields have {bytes} bytes; {max} are allowed"),
             Self::BadTarget(why) => format!("the request target is refused: {why}"),
             Self::BadHost(why) => format!("the request's host is refused: {why}"),
             Self::Path(why) => why.to_string(),
@@ -150,9 +157,13 @@ impl Refusal {
             Self::BodyFailed(_) => "the request body ended early or is malformed".to_owned(),
             Self::Token(error) => error.public(),
             Self::Denied(denial) => denial.public.clone(),
-            Self::AuditUnavailable(_) => "the audit log can't take an entry now, so nothing was sent to the upstream".to_owned(),
+            Self::AuditUnavailable(_) => {
+                "the audit log can't take an entry now, so nothing was sent to the upstream".to_owned()
+            }
             Self::SignIn(error) => error.public(),
-            Self::UpstreamRefusedSignIn => "the upstream answered 401 to the identity that the gateway signed in".to_owned(),
+            Self::UpstreamRefusedSignIn => {
+                "the upstream answered 401 to the identity that the gateway signed in".to_owned()
+            }
             Self::Upstream(error) => match error {
                 UpstreamError::Busy { .. } => "all connections to the upstream for this identity are busy".to_owned(),
                 UpstreamError::Unreachable(_) => "the upstream can't be reached".to_owned(),
@@ -170,6 +181,7 @@ impl Refusal {
         match self {
             Self::MethodRefused(_) => "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS".to_owned(),
             Self::TargetTooLong { .. } => "shorten the query, or send the data in the body".to_owned(),
+            Self::HeadersTooLarge { .. } => "send fewer or shorter header fields, or have `limits.header_bytes_max` raised".to_owned(),
             Self::BadTarget(_) | Self::BadHost(_) => "send the path alone in the request line, and one `Host`".to_owned(),
             Self::Path(_) => {
                 "send the path in its plain form: no dot segments, no `//`, no `\\`, `;` or `:`, percent-encoding with upper-case digits and only where needed".to_owned()
@@ -200,6 +212,7 @@ impl Refusal {
             Self::BodyFailed(why) => format!("{}: {why}", self.public()),
             Self::MethodRefused(_)
             | Self::TargetTooLong { .. }
+            | Self::HeadersTooLarge { .. }
             | Self::BadTarget(_)
             | Self::BadHost(_)
             | Self::Path(_)
@@ -214,8 +227,12 @@ impl Refusal {
     pub(crate) fn ending(&self) -> Ending {
         match self {
             Self::Upstream(error) => match error {
-                UpstreamError::ConnectTimeout(_) | UpstreamError::AnswerTimeout(_) | UpstreamError::Stalled(_) => Ending::TimedOut,
-                UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Closed(_) => Ending::UpstreamFailed,
+                UpstreamError::ConnectTimeout(_) | UpstreamError::AnswerTimeout(_) | UpstreamError::Stalled(_) => {
+                    Ending::TimedOut
+                }
+                UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Closed(_) => {
+                    Ending::UpstreamFailed
+                }
                 UpstreamError::Busy { .. } => Ending::Refused,
             },
             Self::UpstreamRefusedSignIn => Ending::UpstreamFailed,
@@ -223,6 +240,7 @@ impl Refusal {
             Self::BodyFailed(_) => Ending::ClientDisconnected,
             Self::MethodRefused(_)
             | Self::TargetTooLong { .. }
+            | Self::HeadersTooLarge { .. }
             | Self::BadTarget(_)
             | Self::BadHost(_)
             | Self::Path(_)
@@ -241,7 +259,8 @@ impl Refusal {
             Self::Token(error) if !error.is_unavailable() => Some(if error.code() == "token_missing" {
                 "Bearer realm=\"airgate\"".to_owned()
             } else {
-                let safe: String = error.public().chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+                let safe: String =
+                    error.public().chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
                 format!("Bearer realm=\"airgate\", error=\"invalid_token\", error_description=\"{safe}\"")
             }),
             _ => None,
@@ -313,6 +332,7 @@ pub fn problems() -> Vec<ProblemDoc> {
     let own = [
         Refusal::MethodRefused("TRACE".into()),
         Refusal::TargetTooLong { bytes: 1, max: 0 },
+        Refusal::HeadersTooLarge { bytes: 1, max: 0 },
         Refusal::BadTarget("…"),
         Refusal::BadHost("…"),
         Refusal::Path(PathError::DotSegment),
@@ -332,10 +352,11 @@ pub fn problems() -> Vec<ProblemDoc> {
         UpstreamError::Stalled(Duration::ZERO),
         UpstreamError::Closed("…".into()),
     ];
-    let denials = ["no_grant", "not_in_role", "forbidden_by_policy", "ambiguous_identity", "policy_error"].map(|code| {
-        let help = "the problem's own `help` names the grant, the role and the change to make".to_owned();
-        Refusal::Denied(Denial { code, public: String::new(), help, grant: None, detail: String::new() })
-    });
+    let denials =
+        ["no_grant", "not_in_role", "forbidden_by_policy", "ambiguous_identity", "policy_error"].map(|code| {
+            let help = "the problem's own `help` names the grant, the role and the change to make".to_owned();
+            Refusal::Denied(Denial { code, public: String::new(), help, grant: None, detail: String::new() })
+        });
     let mut all: Vec<ProblemDoc> = own
         .into_iter()
         .chain(upstream.into_iter().map(Refusal::Upstream))

@@ -46,7 +46,9 @@ impl RouteTable {
     }
 
     fn find(&self, host: &str, path: &CanonicalPath) -> Option<&Arc<Route>> {
-        self.hosts.get(host).or_else(|| self.paths.iter().find(|(prefix, _)| covers(prefix, path.as_str())).map(|(_, r)| r))
+        self.hosts
+            .get(host)
+            .or_else(|| self.paths.iter().find(|(prefix, _)| covers(prefix, path.as_str())).map(|(_, r)| r))
     }
 }
 
@@ -93,6 +95,11 @@ pub(crate) fn route(table: &RouteTable, limits: &Limits, head: &Parts) -> Result
     let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     if target.len() > limits.uri_bytes_max {
         return Err(Refusal::TargetTooLong { bytes: target.len(), max: limits.uri_bytes_max });
+    }
+    // HTTP's own parser stops reading somewhere beyond the limit; this is the limit.
+    let bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > limits.header_bytes_max {
+        return Err(Refusal::HeadersTooLarge { bytes, max: limits.header_bytes_max });
     }
     let host = host(head)?;
     let path = CanonicalPath::parse(head.uri.path()).map_err(Refusal::Path)?;
@@ -151,7 +158,10 @@ mod tests {
         let ok = |v, uri, hosts: &[&str]| host(&head(v, uri, hosts)).ok();
         assert_eq!(ok(Version::HTTP_11, "/", &["Orders.Example:8443"]).as_deref(), Some("orders.example"));
         assert_eq!(ok(Version::HTTP_2, "https://orders.example/", &[]).as_deref(), Some("orders.example"));
-        assert_eq!(ok(Version::HTTP_2, "https://orders.example/", &["orders.example"]).as_deref(), Some("orders.example"));
+        assert_eq!(
+            ok(Version::HTTP_2, "https://orders.example/", &["orders.example"]).as_deref(),
+            Some("orders.example")
+        );
         for (version, uri, hosts) in [
             (Version::HTTP_11, "/", &[][..]),
             (Version::HTTP_11, "/", &["a", "b"][..]),

@@ -16,9 +16,8 @@ fn unusable(place: &str, path: &Path, why: impl std::fmt::Display) -> GatewayErr
 }
 
 fn certificates(path: &Path, place: &str) -> Result<Vec<CertificateDer<'static>>, GatewayError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| unusable(place, path, e))?;
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| unusable(place, path, e))?;
     if found.is_empty() {
         return Err(unusable(place, path, "it holds no certificate"));
     }
@@ -52,7 +51,9 @@ pub(crate) fn client(ca_file: Option<&Path>, place: &str) -> Result<TlsConnector
         }
         None => builder
             .with_platform_verifier()
-            .map_err(|e| GatewayError::new(format!("{place}: the platform's roots can't be used: {e}"), "give a `ca_file`"))?
+            .map_err(|e| {
+                GatewayError::new(format!("{place}: the platform's roots can't be used: {e}"), "give a `ca_file`")
+            })?
             .with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

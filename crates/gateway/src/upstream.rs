@@ -14,7 +14,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use std::time::Duration;
-use tokio::{io::{AsyncRead, AsyncWrite}, net::TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 
 /// Shared by all threads; holds no connection.
@@ -48,14 +51,20 @@ impl Upstream {
         let (tls, default_port) = match config.scheme {
             Scheme::Http => (None, 80),
             Scheme::Https => {
-                let name = ServerName::try_from(config.host.clone())
-                    .map_err(|_| GatewayError::new(format!("{place}: `{}` is not a DNS name or address", config.host), "correct its `url`"))?;
+                let name = ServerName::try_from(config.host.clone()).map_err(|_| {
+                    GatewayError::new(
+                        format!("{place}: `{}` is not a DNS name or address", config.host),
+                        "correct its `url`",
+                    )
+                })?;
                 (Some((tls::client(config.ca_file.as_deref(), &place)?, name)), 443)
             }
         };
-        let authority = if config.port == default_port { config.host.clone() } else { format!("{}:{}", config.host, config.port) };
-        let authority = HeaderValue::from_str(&authority)
-            .map_err(|_| GatewayError::new(format!("{place}: `{}` is not a host name", config.host), "correct its `url`"))?;
+        let authority =
+            if config.port == default_port { config.host.clone() } else { format!("{}:{}", config.host, config.port) };
+        let authority = HeaderValue::from_str(&authority).map_err(|_| {
+            GatewayError::new(format!("{place}: `{}` is not a host name", config.host), "correct its `url`")
+        })?;
         Ok(Self {
             index,
             name: config.name.clone(),
@@ -73,7 +82,9 @@ impl Upstream {
 
     /// A new connection. The caller bounds the time.
     pub(crate) async fn connect(&self) -> Result<Connection, UpstreamError> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| UpstreamError::Unreachable(e.to_string()))?;
+        let tcp = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|e| UpstreamError::Unreachable(e.to_string()))?;
         let _ = tcp.set_nodelay(true);
         match &self.tls {
             None => self.handshake(tcp).await,
@@ -84,7 +95,10 @@ impl Upstream {
         }
     }
 
-    async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Result<Connection, UpstreamError> {
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+    ) -> Result<Connection, UpstreamError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(self.header_bytes_max.max(8192))
             .handshake::<_, RequestBody>(TokioIo::new(stream))

@@ -1,18 +1,78 @@
 //! From a presented token to a verified principal: issuers, key sets, JSON Web Tokens.
-#![allow(missing_docs, clippy::todo)]
-use std::{path::PathBuf, sync::Arc, time::Duration};
+//!
+//! A [`PresentedToken`] is what a caller sent; a [`VerifiedToken`] is proof that [`Verifier::verify`] checked it. There
+//! is no other way to make one. No check is optional: issuer, audience, expiry, key and algorithm are all mandatory.
 
+mod claims;
+mod error;
+mod fetch;
+mod json;
+mod jwk;
+mod jws;
+mod key_store;
+mod presented;
+mod source;
+mod verified;
+mod verifier;
+
+pub use error::{IssuerError, TokenError};
+pub use presented::PresentedToken;
+pub use verified::{JobPrincipal, Principal, VerifiedToken};
+pub use verifier::{MonotonicClock, Timing, Verifier};
+
+use std::{path::PathBuf, time::Duration};
+
+/// A JWS algorithm that an issuer may use. There is no `none` and no HMAC: a gateway that can check a token must not be
+/// able to make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Algorithm { EdDsa, Es256, Rs256, Ps256 }
-impl Algorithm {
-    /// The JWS name (RFC 7518 §3.1, RFC 8037 §3.1).
-    pub fn as_str(self) -> &'static str { match self { Self::EdDsa => "EdDSA", Self::Es256 => "ES256", Self::Rs256 => "RS256", Self::Ps256 => "PS256" } }
+pub enum Algorithm {
+    /// Ed25519 (RFC 8037).
+    EdDsa,
+    /// ECDSA on P-256 with SHA-256 (RFC 7518 §3.4).
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
+    Rs256,
+    /// RSASSA-PSS with SHA-256 (RFC 7518 §3.5).
+    Ps256,
 }
 
+impl Algorithm {
+    /// The name in a JWS header.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+        }
+    }
+
+    pub(crate) fn from_jose(name: &str) -> Option<Self> {
+        match name {
+            // RFC 9864 §2.2 gives EdDSA on this curve a name of its own; the key's curve is checked either way.
+            "EdDSA" | "Ed25519" => Some(Self::EdDsa),
+            "ES256" => Some(Self::Es256),
+            "RS256" => Some(Self::Rs256),
+            "PS256" => Some(Self::Ps256),
+            _ => None,
+        }
+    }
+}
+
+/// Where an issuer's public keys come from.
 #[derive(Debug, Clone)]
 pub enum KeySource {
-    /// https only, unless `danger_allow_http`.
-    Url { url: String, ca_file: Option<PathBuf>, danger_allow_http: bool },
+    /// A JSON Web Key Set over https; plain http only with `danger_allow_http`.
+    Url {
+        /// The key set itself, not a discovery document.
+        url: String,
+        /// PEM certificates to trust for this URL instead of the platform's.
+        ca_file: Option<PathBuf>,
+        /// Accept an `http:` URL: whoever can change its answers can then forge any identity of this issuer.
+        danger_allow_http: bool,
+    },
+    /// A JSON Web Key Set in a file; changes are noticed within a second.
     File(PathBuf),
 }
 
@@ -23,70 +83,16 @@ pub struct IssuerConfig {
     pub name: String,
     /// The exact `iss` claim.
     pub issuer: String,
+    /// A token must name at least one of these in `aud`.
     pub audiences: Vec<String>,
+    /// The algorithms that tokens of this issuer may use.
     pub algorithms: Vec<Algorithm>,
+    /// Where its public keys come from.
     pub keys: KeySource,
     /// `task`, `worker`, `client`: what a token of this issuer proves.
     pub assurance: String,
+    /// How far the issuer's clock may be off.
     pub leeway: Duration,
+    /// The longest time from `iat` to `exp` that is accepted.
     pub lifetime_max: Duration,
-}
-
-/// A token as the caller sent it. No `Display`, no `Serialize`; `Debug` shows `Secret(..)`.
-pub struct PresentedToken(#[allow(dead_code)] secrecy::SecretString);
-impl PresentedToken {
-    /// From the request's headers: exactly one `Authorization: Bearer`.
-    pub fn from_headers(headers: &http::HeaderMap) -> Result<Self, TokenError> { let _ = headers; todo!() }
-}
-
-#[derive(Debug, Clone)]
-pub struct JobPrincipal { pub dag_id: String, pub run_id: String, pub task_id: String, pub map_index: i64, pub try_number: i64, pub ti_id: Option<String> }
-
-/// The verified party. Keyed by (issuer, subject).
-#[derive(Debug, Clone)]
-pub enum Principal { Job(JobPrincipal), Workload }
-
-/// Made only by `Verifier::verify`.
-#[derive(Debug, Clone)]
-pub struct VerifiedToken(Arc<()>);
-impl VerifiedToken {
-    /// The issuer's name in the configuration.
-    pub fn issuer(&self) -> &str { todo!() }
-    pub fn subject(&self) -> &str { todo!() }
-    pub fn principal(&self) -> &Principal { todo!() }
-    pub fn assurance(&self) -> &str { todo!() }
-    pub fn token_id(&self) -> Option<&str> { todo!() }
-    pub fn sha256_hex(&self) -> &str { todo!() }
-    /// Seconds since 1970.
-    pub fn expires_at(&self) -> u64 { todo!() }
-    /// All claims, verified.
-    pub fn claims(&self) -> &serde_json::Map<String, serde_json::Value> { let _ = &self.0; todo!() }
-}
-
-/// Why a token was refused: a closed set. `code()` is stable (`token_expired`), `public()` is what the caller may
-/// see (names the failed check), `Display` is the whole detail for the log. No variant ever holds token text.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TokenError { #[error("stub")] Stub }
-impl TokenError {
-    pub fn code(&self) -> &'static str { todo!() }
-    pub fn public(&self) -> String { todo!() }
-    /// True where the fault is ours (key set unreachable and stale): 503 instead of 401.
-    pub fn is_unavailable(&self) -> bool { todo!() }
-    /// One of each variant, for the generated reference page and exhaustive tests.
-    pub fn examples() -> Vec<TokenError> { todo!() }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum IssuerError { #[error("stub")] Stub }
-
-/// All issuers with their key sets. Cheap to clone.
-#[derive(Clone)]
-pub struct Verifier(Arc<()>);
-impl Verifier {
-    /// Reads key files at once; key URLs are fetched by `start` and on an unknown `kid`.
-    pub fn new(issuers: Vec<IssuerConfig>) -> Result<Self, Vec<IssuerError>> { let _ = issuers; todo!() }
-    /// Background refresh on the given runtime, until the handle is dropped with it.
-    pub fn start(&self, runtime: &tokio::runtime::Handle) { let _ = (runtime, &self.0); todo!() }
-    /// `now`: seconds since 1970.
-    pub async fn verify(&self, token: &PresentedToken, now: u64) -> Result<VerifiedToken, TokenError> { let _ = (token, now); todo!() }
 }

@@ -1,62 +1,134 @@
 //! From an access request to a decision with its reasons. Pure: no clock, no input or output.
-#![allow(missing_docs, clippy::todo)]
+//!
+//! Roles and grants are compiled to Cedar policies once; Cedar takes each decision. What is not granted is denied, a
+//! `forbid` of a policy file wins over any grant, and whatever Cedar could not evaluate denies.
+
+mod compile;
+mod decide;
+mod decision;
+mod explain;
+mod files;
+mod generate;
+mod pattern;
+mod request;
+mod slices;
+mod text;
+
+pub use decision::{Decision, Denial, Permit};
+
 use airgate_identity::VerifiedToken;
+use slices::Slices;
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone)]
-pub struct Allow { pub route: String, pub methods: Vec<String>, /// `/api/orders/**`, `/api/*/lines`, exact paths; compared without case.
-    pub paths: Vec<String> }
-#[derive(Debug, Clone)]
-pub struct Role { pub name: String, pub allow: Vec<Allow> }
-#[derive(Debug, Clone)]
+/// One thing a role allows: these methods on these paths of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allow {
+    /// The route's name in the configuration.
+    pub route: String,
+    /// Upper-case; `*` for all that HTTP servers on IIS know.
+    pub methods: Vec<String>,
+    /// `/api/orders/**`, `/api/*/lines`, exact paths; compared without case.
+    pub paths: Vec<String>,
+}
+
+/// What a grant gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// The name in the configuration.
+    pub name: String,
+    /// Anything here is allowed.
+    pub allow: Vec<Allow>,
+}
+
+/// Who has a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
+    /// The name in the configuration.
     pub name: String,
     /// The issuer's name in the configuration.
     pub issuer: String,
     /// Claim name -> accepted values; all must hold.
     pub conditions: BTreeMap<String, Vec<String>>,
+    /// The role's name.
     pub role: String,
+    /// As whom the gateway signs in upstream.
     pub windows_identity: Option<String>,
 }
+
 /// A Cedar file beside the configuration, for what grants cannot say (forbid rules).
-#[derive(Debug, Clone)]
-pub struct PolicyFile { pub name: String, pub text: String }
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// The file's name, for messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
 
-#[derive(Debug, Clone, thiserror::Error)]
+/// What is wrong with the roles, grants or policy files.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
-pub struct PolicyError { pub place: String, pub message: String, pub help: String }
-
-#[derive(Debug)]
-pub struct AccessRequest<'a> { pub token: &'a VerifiedToken, pub route: &'a str, pub method: &'a str, /// canonical
-    pub path: &'a str }
-
-#[derive(Debug, Clone)]
-pub enum Decision { Permit(Permit), Deny(Denial) }
-/// Made only by `Policy::decide`.
-#[derive(Debug, Clone)]
-pub struct Permit(());
-impl Permit {
-    pub fn grant(&self) -> &str { todo!() }
-    pub fn role(&self) -> &str { todo!() }
-    pub fn windows_identity(&self) -> Option<&str> { let () = self.0; todo!() }
-    pub fn reason(&self) -> &str { todo!() }
-}
-#[derive(Debug, Clone)]
-pub struct Denial {
-    /// Stable: `no_grant`, `not_in_role`, `forbidden_by_policy`, `ambiguous_identity`, `policy_error`.
-    pub code: &'static str,
-    /// What was refused and why, for people: also the caller.
-    pub public: String,
-    /// What to change, for people: also the caller.
+pub struct PolicyError {
+    /// `role.orders-writer.allow[0].paths[1]`, `policies.cedar:3:1`.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+    /// The next step.
     pub help: String,
-    /// The grant that came closest, where one did.
-    pub grant: Option<String>,
-    /// The whole reason, for the log.
-    pub detail: String,
 }
 
-pub struct Policy(());
-impl Policy {
-    pub fn compile(roles: Vec<Role>, grants: Vec<Grant>, files: Vec<PolicyFile>) -> Result<Self, Vec<PolicyError>> { let _ = (roles, grants, files); todo!() }
-    pub fn decide(&self, request: &AccessRequest<'_>) -> Decision { let _ = request; let () = self.0; todo!() }
+/// What is to be decided.
+#[derive(Debug)]
+pub struct AccessRequest<'a> {
+    /// Who asks.
+    pub token: &'a VerifiedToken,
+    /// The route's name in the configuration.
+    pub route: &'a str,
+    /// As sent: methods are compared with case (RFC 9110 §9.1).
+    pub method: &'a str,
+    /// Canonical.
+    pub path: &'a str,
 }
+
+/// All roles, grants and policy files, compiled.
+pub struct Policy {
+    roles: BTreeMap<String, compile::CompiledRole>,
+    grants: Vec<Grant>,
+    slices: Slices,
+    forbids: Option<files::Forbids>,
+    authorizer: cedar_policy::Authorizer,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy")
+            .field("roles", &self.roles.len())
+            .field("grants", &self.grants.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The methods that a role can allow, and that `*` means: HTTP's own (RFC 9110, RFC 5789) and those of WebDAV and OData.
+/// `TRACE` and `CONNECT` are not for an application.
+pub(crate) const METHODS: [&str; 21] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "SEARCH",
+    "REPORT",
+    "ACL",
+    "MERGE",
+    "VERSION-CONTROL",
+    "CHECKOUT",
+    "CHECKIN",
+];

@@ -90,7 +90,9 @@ impl AssertionSigner {
         let configuration = |detail: String| SignInError::Configuration { detail };
         for (name, value) in [("issuer", &config.issuer), ("audience", &config.audience)] {
             if value.is_empty() {
-                return Err(configuration(format!("`{name}` of a bearer assertion is empty: no claim of it is optional")));
+                return Err(configuration(format!(
+                    "`{name}` of a bearer assertion is empty: no claim of it is optional"
+                )));
             }
         }
         if config.lifetime < Duration::from_secs(1) || config.lifetime > LIFETIME_MAX {
@@ -140,7 +142,8 @@ impl AssertionSigner {
             claims.insert("windows_identity".to_owned(), json!(identity));
         }
         let signed = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string()));
-        let signature = self.key.sign(signed.as_bytes()).ok_or_else(|| internal("the assertion could not be signed"))?;
+        let signature =
+            self.key.sign(signed.as_bytes()).ok_or_else(|| internal("the assertion could not be signed"))?;
         let mut header = HeaderValue::try_from(format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
             .map_err(|_| internal("the assertion is not a header value"))?;
         header.set_sensitive(true);

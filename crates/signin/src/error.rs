@@ -131,13 +131,13 @@ impl SignInError {
                 "the gateway cannot sign in with its own account: its operator finds the cause in the gateway's log"
                     .to_owned()
             }
-            Self::KdcUnavailable { .. } => {
-                "no domain controller can be reached: try again in a few seconds".to_owned()
-            }
+            Self::KdcUnavailable { .. } => "no domain controller can be reached: try again in a few seconds".to_owned(),
             Self::KdcTimeout { .. } => {
                 "the domain controller did not answer in time: try again in a few seconds".to_owned()
             }
-            Self::Busy => "too many sign-ins are waiting for the domain controller: try again in a few seconds".to_owned(),
+            Self::Busy => {
+                "too many sign-ins are waiting for the domain controller: try again in a few seconds".to_owned()
+            }
             Self::MutualAuthenticationFailed { .. } => {
                 "the upstream did not prove its identity, so its answer was dropped: check that the configured service \
                  principal is the account that the upstream runs as"
@@ -150,9 +150,7 @@ impl SignInError {
                 "the sign-in of this route is not configured rightly: its operator finds the cause in the gateway's log"
                     .to_owned()
             }
-            Self::Internal { .. } => {
-                "the sign-in failed: the gateway's operator finds the cause in its log".to_owned()
-            }
+            Self::Internal { .. } => "the sign-in failed: the gateway's operator finds the cause in its log".to_owned(),
         }
     }
 

@@ -83,9 +83,9 @@ impl SignIn {
     pub async fn credential(&self, who: &OnBehalfOf<'_>) -> Result<Credential, SignInError> {
         Ok(Credential(match &self.0 {
             Mode::None => Kind::None,
-            Mode::Kerberos(kerberos) => {
-                Kind::Kerberos(Kerberos::credential(kerberos, who.windows_identity.ok_or(SignInError::NoIdentity)?).await?)
-            }
+            Mode::Kerberos(kerberos) => Kind::Kerberos(
+                Kerberos::credential(kerberos, who.windows_identity.ok_or(SignInError::NoIdentity)?).await?,
+            ),
             Mode::BearerAssertion(signer) => Kind::BearerAssertion(signer.clone(), Box::new(Subject::new(who))),
         }))
     }
@@ -129,7 +129,9 @@ impl Credential {
                 let (header, check) = credential.authorization().await?;
                 (Some(header), AnswerCheck(Check::Kerberos(Box::new(check))))
             }
-            Kind::BearerAssertion(signer, subject) => (Some(signer.authorization(subject)?), AnswerCheck(Check::Refusal)),
+            Kind::BearerAssertion(signer, subject) => {
+                (Some(signer.authorization(subject)?), AnswerCheck(Check::Refusal))
+            }
         })
     }
 }

@@ -105,8 +105,11 @@ impl TestIssuer {
             Key::EdDsa(key) => key.sign(message).as_ref().to_vec(),
             Key::Ec(key) => key.sign(&random, message).expect("a signature").as_ref().to_vec(),
             Key::Rsa(key) => {
-                let padding: &dyn signature::RsaEncoding =
-                    if self.algorithm == Algorithm::Ps256 { &signature::RSA_PSS_SHA256 } else { &signature::RSA_PKCS1_SHA256 };
+                let padding: &dyn signature::RsaEncoding = if self.algorithm == Algorithm::Ps256 {
+                    &signature::RSA_PSS_SHA256
+                } else {
+                    &signature::RSA_PKCS1_SHA256
+                };
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(padding, &random, message, &mut signature).expect("a signature");
                 signature

@@ -154,7 +154,12 @@ fn acceptor(ca: &TestCa) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn accept(listener: std::net::TcpListener, tls: TlsAcceptor, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+async fn accept(
+    listener: std::net::TcpListener,
+    tls: TlsAcceptor,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     loop {
         let stream = tokio::select! {

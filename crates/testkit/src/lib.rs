@@ -5,10 +5,13 @@
 mod ca;
 mod issuer;
 mod key_server;
+pub mod log;
 pub mod upstream;
 mod vectors;
+mod verified;
 
 pub use ca::TestCa;
 pub use issuer::TestIssuer;
 pub use key_server::{KeyAnswer, KeyServer};
 pub use vectors::vectors;
+pub use verified::verified;

@@ -132,8 +132,7 @@ impl SignerKey {
         if !name_is_valid(name) {
             return Err(VerifierKeyError::Name);
         }
-        let public_key: [u8; 32] =
-            pair.public_key().as_ref().try_into().map_err(|_| VerifierKeyError::Algorithm)?;
+        let public_key: [u8; 32] = pair.public_key().as_ref().try_into().map_err(|_| VerifierKeyError::Algorithm)?;
         let id = key_id(name, &public_key);
         Ok(Self { verifier: VerifierKey { name: name.to_owned(), id, public_key }, pair })
     }

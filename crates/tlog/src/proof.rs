@@ -154,11 +154,8 @@ pub fn verify_consistency(
     let trailing = old.trailing_zeros();
     let (mut position, mut last) = ((old - 1) >> trailing, (new - 1) >> trailing);
     // A prefix that is one complete subtree is its own first hash, so the proof leaves it out.
-    let (first, rest) = if old.is_power_of_two() {
-        (old_root, proof)
-    } else {
-        proof.split_first().ok_or(ProofError::WrongLength)?
-    };
+    let (first, rest) =
+        if old.is_power_of_two() { (old_root, proof) } else { proof.split_first().ok_or(ProofError::WrongLength)? };
     let (mut old_hash, mut new_hash) = (*first, *first);
     for part in rest {
         if last == 0 {

@@ -13,12 +13,10 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-airgate",
         "name": "Airgate",
         "description": "Calls apps on Microsoft IIS as the task instance itself, through the Airgate gateway.",
-        "integrations": [
-            {"integration-name": "Airgate", "external-doc-url": "https://github.com/airgate", "tags": ["protocol"]}
-        ],
+        "integrations": [{"integration-name": "Airgate", "tags": ["protocol"]}],
         "hooks": [{"integration-name": "Airgate", "python-modules": ["airgate_provider.hook"]}],
         "operators": [{"integration-name": "Airgate", "python-modules": ["airgate_provider.operator"]}],
-        "plugins": [{"name": "airgate-issuer", "plugin-class": "airgate_provider.issuer.plugin.AirgateIssuerPlugin"}],
+        "secrets-backends": ["airgate_provider.issuer.backend.AirgateSecretsBackend"],
         "connection-types": [
             {
                 "hook-class-name": "airgate_provider.hook.AirgateHook",

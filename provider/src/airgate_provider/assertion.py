@@ -74,7 +74,7 @@ class SigningKey:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise IssuerError(f"issuer key `{path}`: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 raise IssuerError(f"issuer key `{path}`: not a file")
@@ -83,7 +83,9 @@ class SigningKey:
                 raise IssuerError(f"issuer key `{path}`: mode {mode:04o} lets others read it: run `chmod 600 {path}`")
             if facts.st_uid not in (0, os.geteuid()):
                 raise IssuerError(f"issuer key `{path}`: it belongs to uid {facts.st_uid}, who could replace it")
-            pem = file.read(KEY_FILE_BYTES_MAX + 1)
+            pem = os.read(descriptor, KEY_FILE_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
         if len(pem) > KEY_FILE_BYTES_MAX:
             raise IssuerError(f"issuer key `{path}`: larger than {KEY_FILE_BYTES_MAX} bytes")
         try:

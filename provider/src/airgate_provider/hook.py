@@ -32,22 +32,22 @@ EXTRAS = frozenset(
 )
 
 
-class BadRequestFinal(AirgateBadRequest, AirflowFailException):
+class AirgateBadRequestFinal(AirgateBadRequest, AirflowFailException):
     """``AirgateBadRequest`` for which Airflow spends no retry."""
 
 
-class UnauthenticatedFinal(AirgateUnauthenticated, AirflowFailException):
+class AirgateUnauthenticatedFinal(AirgateUnauthenticated, AirflowFailException):
     """``AirgateUnauthenticated`` for which Airflow spends no retry."""
 
 
-class DeniedFinal(AirgateDenied, AirflowFailException):
+class AirgateDeniedFinal(AirgateDenied, AirflowFailException):
     """``AirgateDenied`` for which Airflow spends no retry."""
 
 
 FINAL: dict[type[AirgateRefusal], type[AirgateRefusal]] = {
-    AirgateBadRequest: BadRequestFinal,
-    AirgateUnauthenticated: UnauthenticatedFinal,
-    AirgateDenied: DeniedFinal,
+    AirgateBadRequest: AirgateBadRequestFinal,
+    AirgateUnauthenticated: AirgateUnauthenticatedFinal,
+    AirgateDenied: AirgateDeniedFinal,
 }
 
 
@@ -107,16 +107,22 @@ class AirgateHook(BaseHook):
             answer = client.request(method, endpoint, query=query, data=data, json=json, headers=headers)
         except AirgateError as error:
             with self._group(f"airgate {method} {_path(endpoint)}: no answer"):
-                for line in str(error).splitlines():
-                    self.log.error("%s", line)
+                self.log.info("%-11s %s", "entry:", "unknown: there was no answer to name it")
+            self._log_lines(error)
             raise
         with self._group(f"airgate {method} {answer.path}: {answer.status_code} {answer.decision}"):
             for name, value in answer.describe():
                 self.log.info("%-11s %s", f"{name}:", value)
         failure = answer.error()
         if failure is not None:
+            # Outside the group, which Airflow's UI folds: this is what the reader came for.
+            self._log_lines(failure)
             raise final(failure)
         return answer
+
+    def _log_lines(self, error: AirgateError) -> None:
+        for line in str(error).splitlines():
+            self.log.error("%s", line)
 
     @contextlib.contextmanager
     def _group(self, title: str) -> Iterator[None]:

@@ -1,13 +1,13 @@
 //! Checks across sections: names that must be declared, identities that must be given, and what is declared and never used.
 
 use super::{
-    policy_role, raw,
+    raw,
     reader::Placed,
     report::{At, Report, listed, nearest},
 };
 use airgate_gateway::{ListenerConfig, Match};
 use airgate_identity::{IssuerConfig, Verifier};
-use airgate_policy::{Grant, Policy, PolicyFile};
+use airgate_policy::{Allow, Grant, Policy, PolicyFile, Role};
 use airgate_signin::SignInConfig;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,18 +26,29 @@ impl Names<'_> {
 
     /// The upstreams with Kerberos that a role reaches, each with the route that leads there.
     fn kerberos_of(&self, role: &raw::Role) -> Option<(&str, &str)> {
-        let routes = role.allow.iter().filter_map(|allow| self.routes.iter().find(|route| route.name == allow.route.value));
+        let routes =
+            role.allow.iter().filter_map(|allow| self.routes.iter().find(|route| route.name == allow.route.value));
         routes
             .filter_map(|route| {
-                let upstream = self.upstreams.iter().find(|upstream| Some(&upstream.name) == route.upstream.as_ref().map(|name| &name.value))?;
-                matches!(upstream.sign_in, Some(SignInConfig::Kerberos(_))).then_some((route.name.as_str(), upstream.name.as_str()))
+                let upstream = self
+                    .upstreams
+                    .iter()
+                    .find(|upstream| Some(&upstream.name) == route.upstream.as_ref().map(|name| &name.value))?;
+                matches!(upstream.sign_in, Some(SignInConfig::Kerberos(_)))
+                    .then_some((route.name.as_str(), upstream.name.as_str()))
             })
             .next()
     }
 }
 
 /// Tells of a name that is not declared.
-fn must_be_declared<'a>(report: &Report, who: &str, kind: &str, name: &Placed<String>, known: impl Iterator<Item = &'a str> + Clone) {
+fn must_be_declared<'a>(
+    report: &Report,
+    who: &str,
+    kind: &str,
+    name: &Placed<String>,
+    known: impl Iterator<Item = &'a str> + Clone,
+) {
     if known.clone().any(|known| known == name.value) {
         return;
     }
@@ -55,7 +66,8 @@ pub(crate) fn listeners(report: &Report, listeners: &[Placed<ListenerConfig>]) {
             continue;
         }
         if let Some(other) = taken.insert(listener.address, &listener.name) {
-            let message = format!("listener `{}`: `{}` is taken by listener `{other}`", listener.name, listener.address);
+            let message =
+                format!("listener `{}`: `{}` is taken by listener `{other}`", listener.name, listener.address);
             report.error(*at, message, "give each listener an address of its own");
         }
     }
@@ -74,7 +86,8 @@ pub(crate) fn issuers(report: &Report, issuers: &[Placed<IssuerConfig>]) {
 
 pub(crate) fn routes(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) {
     let upstreams = names.upstreams.iter().map(|upstream| upstream.name.as_str());
-    let granted_roles: BTreeSet<&str> = grants.iter().filter_map(|grant| grant.role.as_ref()).map(|role| role.value.as_str()).collect();
+    let granted_roles: BTreeSet<&str> =
+        grants.iter().filter_map(|grant| grant.role.as_ref()).map(|role| role.value.as_str()).collect();
     let granted_routes: BTreeSet<&str> = names
         .roles
         .iter()
@@ -94,11 +107,18 @@ pub(crate) fn routes(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) 
                 Match::Path(path) => (path.to_ascii_lowercase(), format!("path `{path}`")),
             };
             if let Some(other) = taken.insert(key, &route.name) {
-                report.error(*at, format!("{who}: {shown} is taken by route `{other}`"), "give each route a host or path of its own");
+                report.error(
+                    *at,
+                    format!("{who}: {shown} is taken by route `{other}`"),
+                    "give each route a host or path of its own",
+                );
             }
         }
         if !granted_routes.contains(route.name.as_str()) {
-            let help = format!("let a granted role allow it: `allow = [{{ route = \"{}\", methods = [\"GET\"], paths = [\"/**\"] }}]`", route.name);
+            let help = format!(
+                "let a granted role allow it: `allow = [{{ route = \"{}\", methods = [\"GET\"], paths = [\"/**\"] }}]`",
+                route.name
+            );
             report.warning(route.at, format!("{who}: nobody is granted it, every request is denied"), help);
         }
     }
@@ -146,7 +166,7 @@ pub(crate) fn verifier(report: &Report, issuers: &[Placed<IssuerConfig>]) -> Opt
             report.error(*at, message, "mend this issuer: without its keys none of its tokens is accepted");
         }
     }
-    if !is_good {
+    if !is_good || report.has_errors() {
         return None;
     }
     match Verifier::new(issuers.iter().map(|issuer| issuer.value.clone()).collect()) {
@@ -160,14 +180,14 @@ pub(crate) fn verifier(report: &Report, issuers: &[Placed<IssuerConfig>]) -> Opt
     }
 }
 
-/// Compiles what was read whole: a role or grant with errors of its own is left out, so that none is told twice.
+/// Compiles what was read: a grant with errors of its own is left out, so that none is told twice.
 pub(crate) fn policy(
     report: &Report,
     names: &Names<'_>,
     grants: &[raw::Grant],
     files: Vec<Placed<PolicyFile>>,
 ) -> (Option<Policy>, Vec<Grant>) {
-    let roles: Vec<&raw::Role> = names.roles.iter().filter(|role| role.is_whole).collect();
+    let roles: Vec<&raw::Role> = names.roles.iter().filter(|role| role.is_whole || !role.allow.is_empty()).collect();
     let whole: Vec<Grant> = grants
         .iter()
         .filter_map(|grant| {
@@ -181,19 +201,60 @@ pub(crate) fn policy(
             })
         })
         .collect();
-    let mut places: Vec<(String, At)> = Vec::new();
-    places.extend(grants.iter().map(|grant| (format!("grant `{}`", grant.name), grant.at)));
-    places.extend(names.roles.iter().map(|role| (format!("role `{}`", role.name), role.at)));
-    places.extend(files.iter().map(|file| (file.value.name.clone(), file.at)));
-    let files = files.into_iter().map(|file| file.value).collect();
-    match Policy::compile(roles.iter().map(|role| policy_role(role)).collect(), whole.clone(), files) {
+    let policy_files = files.iter().map(|file| file.value.clone()).collect();
+    match Policy::compile(roles.iter().map(|role| policy_role(role)).collect(), whole.clone(), policy_files) {
         Ok(policy) => (Some(policy), whole),
         Err(errors) => {
             for error in errors {
-                let at = places.iter().find(|(name, _)| error.place.contains(name.as_str())).map_or(At(0), |(_, at)| *at);
-                report.error(at, format!("{}: {}", error.place, error.message), error.help);
+                let (at, who) = place(&error.place, names.roles, grants, &files);
+                report.error(at, format!("{who}: {}", error.message), error.help);
             }
             (None, whole)
         }
     }
+}
+
+fn policy_role(role: &raw::Role) -> Role {
+    let values = |all: &[Placed<String>]| all.iter().map(|one| one.value.clone()).collect();
+    let allow = |one: &raw::Allow| Allow {
+        route: one.route.value.clone(),
+        methods: values(&one.methods),
+        paths: values(&one.paths),
+    };
+    Role { name: role.name.clone(), allow: role.allow.iter().map(allow).collect() }
+}
+
+/// Where a place of the policy's own (`role.writer.allow[0].paths[1]`, `grant.nightly.where`, a file's name) is in the
+/// configuration, and what to call it.
+fn place(place: &str, roles: &[raw::Role], grants: &[raw::Grant], files: &[Placed<PolicyFile>]) -> (At, String) {
+    // Names may hold dots: the longest one that fits is meant.
+    let inside = |kind: &str, name: &str| {
+        let rest = place.strip_prefix(kind)?.strip_prefix('.')?.strip_prefix(name)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| rest.to_owned())
+    };
+    let role = roles
+        .iter()
+        .filter_map(|role| Some((role, inside("role", &role.name)?)))
+        .max_by_key(|(role, _)| role.name.len());
+    if let Some((role, rest)) = role {
+        return (within_role(role, &rest).unwrap_or(role.at), format!("role `{}`", role.name));
+    }
+    let grant =
+        grants.iter().filter(|grant| inside("grant", &grant.name).is_some()).max_by_key(|grant| grant.name.len());
+    if let Some(grant) = grant {
+        return (grant.at, format!("grant `{}`", grant.name));
+    }
+    let file = files.iter().filter(|file| place.starts_with(&file.value.name)).max_by_key(|file| file.value.name.len());
+    (file.or(files.first()).map_or(At(0), |file| file.at), format!("policy `{place}`"))
+}
+
+/// `.allow[0].paths[1]`
+fn within_role(role: &raw::Role, rest: &str) -> Option<At> {
+    let mut numbers = rest
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse::<usize>().ok());
+    let allow = role.allow.get(numbers.next()??)?;
+    let within = if rest.contains(".methods[") { &allow.methods } else { &allow.paths };
+    Some(numbers.next().flatten().and_then(|number| within.get(number)).map_or(allow.route.at, |value| value.at))
 }

@@ -29,7 +29,12 @@ pub(crate) fn path(section: &Section<'_>, key: &'static str, base: &Path) -> Opt
 }
 
 /// As `path`, and the file is there, readable, with fitting access rights.
-pub(crate) fn existing(section: &Section<'_>, key: &'static str, base: &Path, access: Access) -> Option<Placed<PathBuf>> {
+pub(crate) fn existing(
+    section: &Section<'_>,
+    key: &'static str,
+    base: &Path,
+    access: Access,
+) -> Option<Placed<PathBuf>> {
     let path = path(section, key, base)?;
     check(section, key, &path, access).then_some(path)
 }
@@ -49,7 +54,11 @@ pub(crate) fn folder_or_new(section: &Section<'_>, key: &'static str, base: &Pat
         return Some(path);
     }
     if path.value.symlink_metadata().is_ok() {
-        section.error(path.at, format!("`{key}`: `{}` is not a folder", path.value.display()), "name a folder of its own");
+        section.error(
+            path.at,
+            format!("`{key}`: `{}` is not a folder", path.value.display()),
+            "name a folder of its own",
+        );
         return None;
     }
     has_parent(section, key, &path).then_some(path)
@@ -102,7 +111,13 @@ fn read_checked(path: &Path) -> io::Result<std::fs::Metadata> {
 }
 
 #[cfg(unix)]
-fn check_mode(section: &Section<'_>, key: &str, path: &Placed<PathBuf>, metadata: &std::fs::Metadata, access: Access) -> bool {
+fn check_mode(
+    section: &Section<'_>,
+    key: &str,
+    path: &Placed<PathBuf>,
+    metadata: &std::fs::Metadata,
+    access: Access,
+) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let (mask, whom, wanted) = match access {
         Access::Anyone => return true,
@@ -128,12 +143,20 @@ fn check_mode(_: &Section<'_>, _: &str, _: &Placed<PathBuf>, _: &std::fs::Metada
 }
 
 /// At least one certificate, and nothing that looks like one and is none.
-pub(crate) fn certificates(section: &Section<'_>, key: &str, path: &Placed<PathBuf>) -> Option<Vec<CertificateDer<'static>>> {
+pub(crate) fn certificates(
+    section: &Section<'_>,
+    key: &str,
+    path: &Placed<PathBuf>,
+) -> Option<Vec<CertificateDer<'static>>> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&path.value).and_then(Iterator::collect);
     match read {
         Ok(all) if !all.is_empty() => Some(all),
         Ok(_) => {
-            section.error(path.at, format!("`{key}`: `{}` holds no certificate", path.value.display()), "name a PEM file with `BEGIN CERTIFICATE`");
+            section.error(
+                path.at,
+                format!("`{key}`: `{}` holds no certificate", path.value.display()),
+                "name a PEM file with `BEGIN CERTIFICATE`",
+            );
             None
         }
         Err(error) => {
@@ -150,17 +173,26 @@ pub(crate) fn check_pair(section: &Section<'_>, certificate: &Placed<PathBuf>, k
     let shown = key.value.display();
     // The parser's own words could hold parts of the file: they are not shown.
     let Ok(private) = PrivateKeyDer::from_pem_file(&key.value) else {
-        section.error(key.at, format!("`key`: `{shown}` holds no private key"), "name a PEM file with an unencrypted `BEGIN PRIVATE KEY`");
+        section.error(
+            key.at,
+            format!("`key`: `{shown}` holds no private key"),
+            "name a PEM file with an unencrypted `BEGIN PRIVATE KEY`",
+        );
         return;
     };
     let Ok(signer) = any_supported_type(&private) else {
-        section.error(key.at, format!("`key`: `{shown}` is of a kind that TLS does not use"), "use an ECDSA (P-256), Ed25519 or RSA key");
+        section.error(
+            key.at,
+            format!("`key`: `{shown}` is of a kind that TLS does not use"),
+            "use an ECDSA (P-256), Ed25519 or RSA key",
+        );
         return;
     };
     match CertifiedKey::new(chain, signer).keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
         Err(_) => {
-            let message = format!("`certificate`: `{}` does not belong to the key `{shown}`", certificate.value.display());
+            let message =
+                format!("`certificate`: `{}` does not belong to the key `{shown}`", certificate.value.display());
             section.error(certificate.at, message, "name the certificate that was made for this key, leaf first");
         }
     }

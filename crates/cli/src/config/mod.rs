@@ -14,7 +14,7 @@ mod url;
 use airgate_audit::LogConfig;
 use airgate_gateway::{GatewayConfig, Limits, RouteConfig, UpstreamConfig};
 use airgate_identity::{IssuerConfig, Verifier};
-use airgate_policy::{Grant, Policy, PolicyFile, Role};
+use airgate_policy::{Grant, Policy, PolicyFile};
 use reader::Section;
 use report::{At, Diagnostic, Report};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,8 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
     let (report, document) = open(path)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let item = document.as_item();
-    let config = Section::open(&report, &schema::ROOT, String::new(), "", At(0), item).and_then(|root| resolve(root, base));
+    let config =
+        Section::open(&report, &schema::ROOT, String::new(), "", At(0), item).and_then(|root| resolve(root, base));
     match config {
         Some(config) if !report.has_errors() => Ok(Config { warnings: report.into_diagnostics(), ..config }),
         _ => Err(report.into_diagnostics()),
@@ -64,11 +65,13 @@ pub(crate) fn load_audit(path: &Path) -> Result<(LogConfig, PathBuf), Vec<Diagno
 fn open(path: &Path) -> Result<(Report, toml_edit::Document<String>), Vec<Diagnostic>> {
     let shown = path.display().to_string();
     let fail = |why: String, help: &str| vec![Diagnostic::error(format!("configuration `{shown}`: {why}"), help)];
-    let metadata = std::fs::metadata(path).map_err(|error| fail(unreadable(&error), "name the file with `--config FILE`"))?;
+    let metadata =
+        std::fs::metadata(path).map_err(|error| fail(unreadable(&error), "name the file with `--config FILE`"))?;
     if metadata.len() > CONFIG_BYTES_MAX {
         return Err(fail("larger than 16 MiB".into(), "name the right file with `--config FILE`"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| fail(unreadable(&error), "name a text file in UTF-8 with `--config FILE`"))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| fail(unreadable(&error), "name a text file in UTF-8 with `--config FILE`"))?;
     let report = Report::new(shown, text.clone());
     match toml_edit::Document::parse(text) {
         Ok(document) => Ok((report, document)),
@@ -92,18 +95,27 @@ fn unreadable(error: &std::io::Error) -> String {
 /// Reads every section before anything is given up, so that all errors are told.
 fn resolve(root: Section<'_>, base: &Path) -> Option<Config> {
     let report = root.report;
-    let threads = raw::count(root.number_or("threads", std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(256)));
-    let listeners: Vec<_> =
-        root.sections("listener", &schema::LISTENER, "listener").into_iter().filter_map(|section| raw::listener(section, base)).collect();
+    let threads = raw::count(
+        root.number_or("threads", std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(256)),
+    );
+    let listeners: Vec<_> = root
+        .sections("listener", &schema::LISTENER, "listener")
+        .into_iter()
+        .filter_map(|section| raw::listener(section, base))
+        .collect();
     let issuer_sections = root.sections("issuer", &schema::ISSUER, "issuer");
     let issuer_names: Vec<String> = issuer_sections.iter().map(|section| section.name.clone()).collect();
     let issuers: Vec<_> = issuer_sections.into_iter().filter_map(|section| raw::issuer(section, base)).collect();
-    let upstreams: Vec<_> =
-        root.sections("upstream", &schema::UPSTREAM, "upstream").into_iter().map(|section| raw::upstream(section, base)).collect();
+    let upstreams: Vec<_> = root
+        .sections("upstream", &schema::UPSTREAM, "upstream")
+        .into_iter()
+        .map(|section| raw::upstream(section, base))
+        .collect();
     let routes: Vec<_> = root.sections("route", &schema::ROUTE, "route").into_iter().map(raw::route).collect();
     let roles: Vec<_> = root.sections("role", &schema::ROLE, "role").into_iter().map(raw::role).collect();
     let grants: Vec<_> = root.sections("grant", &schema::GRANT, "grant").into_iter().map(raw::grant).collect();
-    let policy_files = root.section("policy", &schema::POLICY).map(|section| policy_files(section, base)).unwrap_or_default();
+    let policy_files =
+        root.section("policy", &schema::POLICY).map(|section| policy_files(section, base)).unwrap_or_default();
     let audit = root.section("audit", &schema::AUDIT).and_then(|section| raw::audit(section, base));
     let limits = root.section("limits", &schema::LIMITS).map_or_else(Limits::default, raw::limits);
     root.finish();
@@ -166,20 +178,14 @@ fn policy_files(section: Section<'_>, base: &Path) -> Vec<reader::Placed<PolicyF
             Ok(text) => all.push(reader::Placed::new(PolicyFile { name: name.value, text }, name.at)),
             Err(error) => {
                 let message = format!("`files`: `{}`: {}", name.value, unreadable(&error));
-                section.error(name.at, message, "make the file or mend the path: paths are relative to the configuration file's folder");
+                section.error(
+                    name.at,
+                    message,
+                    "make the file or mend the path: paths are relative to the configuration file's folder",
+                );
             }
         }
     }
     section.finish();
     all
-}
-
-/// The roles that policies are made of.
-fn policy_role(role: &raw::Role) -> Role {
-    let allow = |one: &raw::Allow| airgate_policy::Allow {
-        route: one.route.value.clone(),
-        methods: one.methods.clone(),
-        paths: one.paths.clone(),
-    };
-    Role { name: role.name.clone(), allow: role.allow.iter().map(allow).collect() }
 }

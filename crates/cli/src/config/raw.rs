@@ -4,7 +4,7 @@ use super::{
     files::{self, Access},
     reader::{Placed, Section},
     report::At,
-    schema, units, url,
+    schema, url,
 };
 use airgate_audit::LogConfig;
 use airgate_gateway::{Limits, ListenerConfig, Match, Scheme, TlsFiles};
@@ -44,8 +44,8 @@ pub(crate) struct Role {
 
 pub(crate) struct Allow {
     pub(crate) route: Placed<String>,
-    pub(crate) methods: Vec<String>,
-    pub(crate) paths: Vec<String>,
+    pub(crate) methods: Vec<Placed<String>>,
+    pub(crate) paths: Vec<Placed<String>>,
 }
 
 pub(crate) struct Grant {
@@ -116,10 +116,15 @@ pub(crate) fn issuer(section: Section<'_>, base: &Path) -> Option<Placed<IssuerC
     let algorithms = algorithms(&section, is_task);
     let keys = key_source(&section, base, url.as_ref(), danger.is_some());
     if let Some(flag) = &danger {
-        section.warning(flag.at, "`danger_allow_http` is on: who is on the path to its keys can forge every token", "serve its keys over `https`");
+        section.warning(
+            flag.at,
+            "`danger_allow_http` is on: who is on the path to its keys can forge every token",
+            "serve its keys over `https`",
+        );
     }
     let leeway = section.duration("leeway");
-    let lifetime_max = section.duration_or("lifetime_max", Duration::from_secs(if is_task { 15 * 60 } else { 60 * 60 }));
+    let lifetime_max =
+        section.duration_or("lifetime_max", Duration::from_secs(if is_task { 15 * 60 } else { 60 * 60 }));
     let (name, at) = (section.name.clone(), section.at);
     section.finish();
     let config = IssuerConfig {
@@ -158,16 +163,27 @@ fn algorithms(section: &Section<'_>, is_task: bool) -> Option<Vec<Algorithm>> {
 
 fn is_good_url(section: &Section<'_>, key: &str, text: &Placed<String>, allow_http: bool) -> bool {
     match url::parse(&text.value) {
-        Err(why) => section.error(text.at, format!("`{key}`: `{}` {why}", text.value), "write it as `https://host/path`"),
+        Err(why) => {
+            section.error(text.at, format!("`{key}`: `{}` {why}", text.value), "write it as `https://host/path`")
+        }
         Ok(parts) if !parts.is_https && !allow_http => {
-            section.error(text.at, format!("`{key}`: `{}` is not https", text.value), "use `https`, or set `danger_allow_http = true` in a lab");
+            section.error(
+                text.at,
+                format!("`{key}`: `{}` is not https", text.value),
+                "use `https`, or set `danger_allow_http = true` in a lab",
+            );
         }
         Ok(_) => return true,
     }
     false
 }
 
-fn key_source(section: &Section<'_>, base: &Path, issuer: Option<&Placed<String>>, danger_allow_http: bool) -> Option<KeySource> {
+fn key_source(
+    section: &Section<'_>,
+    base: &Path,
+    issuer: Option<&Placed<String>>,
+    danger_allow_http: bool,
+) -> Option<KeySource> {
     let by_url = section.text("jwks_url");
     let has_file = section.has("jwks_file");
     let by_file = files::existing(section, "jwks_file", base, Access::Anyone);
@@ -175,9 +191,14 @@ fn key_source(section: &Section<'_>, base: &Path, issuer: Option<&Placed<String>
     let ca_file = files::existing(section, "ca_file", base, Access::Anyone);
     let ca_is_good = ca_file.as_ref().is_none_or(|path| files::certificates(section, "ca_file", path).is_some());
     if has_file {
-        let unused = by_url.as_ref().map(|text| ("jwks_url", text.at)).or(ca_file.as_ref().map(|path| ("ca_file", path.at)));
+        let unused =
+            by_url.as_ref().map(|text| ("jwks_url", text.at)).or(ca_file.as_ref().map(|path| ("ca_file", path.at)));
         if let Some((key, at)) = unused {
-            section.error(at, format!("both `jwks_file` and `{key}` are given"), "keys come from one place: remove one of the two");
+            section.error(
+                at,
+                format!("both `jwks_file` and `{key}` are given"),
+                "keys come from one place: remove one of the two",
+            );
             return None;
         }
         return by_file.map(|path| KeySource::File(path.value));
@@ -215,27 +236,49 @@ pub(crate) fn upstream(section: Section<'_>, base: &Path) -> Upstream {
     Upstream { name, address, sign_in, ca_file, connect_timeout, answer_timeout, connections_max }
 }
 
-fn upstream_address(section: &Section<'_>, text: &Placed<String>, plaintext: Option<&Placed<bool>>) -> Option<(Scheme, String, u16)> {
+fn upstream_address(
+    section: &Section<'_>,
+    text: &Placed<String>,
+    plaintext: Option<&Placed<bool>>,
+) -> Option<(Scheme, String, u16)> {
     let parts = match url::parse(&text.value) {
         Ok(parts) => parts,
         Err(why) => {
-            section.error(text.at, format!("`url`: `{}` {why}", text.value), "write it as `https://host` or `https://host:port`");
+            section.error(
+                text.at,
+                format!("`url`: `{}` {why}", text.value),
+                "write it as `https://host` or `https://host:port`",
+            );
             return None;
         }
     };
     if parts.path != "/" || (text.value.ends_with('/') && text.value.matches('/').count() > 3) {
-        section.error(text.at, format!("`url`: `{}` has a path", text.value), "name scheme, host and port only: paths are forwarded as they are");
+        section.error(
+            text.at,
+            format!("`url`: `{}` has a path", text.value),
+            "name scheme, host and port only: paths are forwarded as they are",
+        );
         return None;
     }
     match (parts.is_https, plaintext) {
         (false, None) => {
-            section.error(text.at, format!("`url`: `{}` is not https", text.value), "use `https`, or set `danger_plaintext = true` on a trusted network");
+            section.error(
+                text.at,
+                format!("`url`: `{}` is not https", text.value),
+                "use `https`, or set `danger_plaintext = true` on a trusted network",
+            );
             return None;
         }
         (false, Some(flag)) => {
-            section.warning(flag.at, "`danger_plaintext` is on: credentials cross the network in clear", "serve the upstream over `https`");
+            section.warning(
+                flag.at,
+                "`danger_plaintext` is on: credentials cross the network in clear",
+                "serve the upstream over `https`",
+            );
         }
-        (true, Some(flag)) => section.warning(flag.at, "`danger_plaintext` is on, and the URL is https", "remove `danger_plaintext`"),
+        (true, Some(flag)) => {
+            section.warning(flag.at, "`danger_plaintext` is on, and the URL is https", "remove `danger_plaintext`")
+        }
         (true, None) => {}
     }
     let scheme = if parts.is_https { Scheme::Https } else { Scheme::Http };
@@ -248,7 +291,11 @@ fn sign_in(section: &Section<'_>, base: &Path) -> Option<SignInConfig> {
         if word == "none" {
             return Some(SignInConfig::None);
         }
-        section.error(at, format!("`sign_in`: unknown way `{word}`"), "known: `\"none\"`, `{ kerberos = { … } }`, `{ bearer_assertion = { … } }`");
+        section.error(
+            at,
+            format!("`sign_in`: unknown way `{word}`"),
+            "known: `\"none\"`, `{ kerberos = { … } }`, `{ bearer_assertion = { … } }`",
+        );
         return None;
     }
     let inner = section.section("sign_in", &schema::SIGN_IN)?;
@@ -258,7 +305,11 @@ fn sign_in(section: &Section<'_>, base: &Path) -> Option<SignInConfig> {
         (Some(section), None) => kerberos_config(section, base),
         (None, Some(section)) => assertion_config(section, base),
         _ => {
-            inner.error(at, "it must hold exactly one way to sign in", "name one of `kerberos` and `bearer_assertion`, or write `sign_in = \"none\"`");
+            inner.error(
+                at,
+                "it must hold exactly one way to sign in",
+                "name one of `kerberos` and `bearer_assertion`, or write `sign_in = \"none\"`",
+            );
             None
         }
     };
@@ -272,7 +323,11 @@ fn kerberos_config(section: Section<'_>, base: &Path) -> Option<SignInConfig> {
             service.split('/').count() == 2 && service.split('/').all(|part| !part.is_empty()) && !realm.is_empty()
         });
         if !is_good {
-            section.error(text.at, format!("`spn`: `{}` is no service principal", text.value), "write it as `HTTP/host@REALM`");
+            section.error(
+                text.at,
+                format!("`spn`: `{}` is no service principal", text.value),
+                "write it as `HTTP/host@REALM`",
+            );
         }
         is_good
     });
@@ -280,7 +335,11 @@ fn kerberos_config(section: Section<'_>, base: &Path) -> Option<SignInConfig> {
     let principal = section.text("principal").filter(|text| {
         let is_good = text.value.split_once('@').is_some_and(|(name, realm)| !name.is_empty() && !realm.is_empty());
         if !is_good {
-            section.error(text.at, format!("`principal`: `{}` is no principal", text.value), "write it as `name@REALM`, as `klist -k` shows it");
+            section.error(
+                text.at,
+                format!("`principal`: `{}` is no principal", text.value),
+                "write it as `name@REALM`, as `klist -k` shows it",
+            );
         }
         is_good
     });
@@ -306,14 +365,22 @@ pub(crate) fn route(section: Section<'_>) -> Route {
     let path = section.text("path");
     let matches = match (host, path) {
         (Some(host), Some(_)) => {
-            section.error(host.at, "both `host` and `path` are given", "keep one: make two routes where both are wanted");
+            section.error(
+                host.at,
+                "both `host` and `path` are given",
+                "keep one: make two routes where both are wanted",
+            );
             None
         }
         (Some(host), None) => route_host(&section, &host),
         (None, Some(path)) => route_path(&section, &path),
         (None, None) => {
             if !section.has("host") && !section.has("path") {
-                section.error(section.at, "neither `host` nor `path` is given", "add `host = \"orders.gw.example\"` or `path = \"/orders\"`");
+                section.error(
+                    section.at,
+                    "neither `host` nor `path` is given",
+                    "add `host = \"orders.gw.example\"` or `path = \"/orders\"`",
+                );
             }
             None
         }
@@ -327,7 +394,11 @@ pub(crate) fn route(section: Section<'_>) -> Route {
 fn route_host(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Match>> {
     let host = url::host(&text.value);
     if host.is_none() {
-        section.error(text.at, format!("`host`: `{}` is no host name", text.value), "write the name alone, without scheme, port and path");
+        section.error(
+            text.at,
+            format!("`host`: `{}` is no host name", text.value),
+            "write the name alone, without scheme, port and path",
+        );
     }
     host.map(|host| Placed::new(Match::Host(host), text.at))
 }
@@ -336,7 +407,8 @@ fn route_host(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Mat
 fn route_path(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Match>> {
     let path = text.value.as_str();
     let is_segment = |segment: &str| {
-        !matches!(segment, "" | "." | "..") && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&b))
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&b))
     };
     if path == "/" || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment)) {
         return Some(Placed::new(Match::Path(path.to_owned()), text.at));
@@ -347,7 +419,7 @@ fn route_path(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Mat
 }
 
 pub(crate) fn role(section: Section<'_>) -> Role {
-    let mut is_whole = true;
+    let mut is_whole = false;
     let mut allow = Vec::new();
     let label = format!("{}, `allow`", section.label);
     if let Some((at, item)) = section.item("allow") {
@@ -358,12 +430,11 @@ pub(crate) fn role(section: Section<'_>) -> Role {
         }
         is_whole = entries.is_some();
         for (at, item) in entries.unwrap_or_default().iter() {
-            let one = Section::open(section.report, &schema::ALLOW, label.clone(), &section.name, *at, item).and_then(allow_entry);
+            let one = Section::open(section.report, &schema::ALLOW, label.clone(), &section.name, *at, item)
+                .and_then(allow_entry);
             is_whole &= one.is_some();
             allow.extend(one);
         }
-    } else {
-        is_whole = false;
     }
     let (name, at) = (section.name.clone(), section.at);
     section.finish();
@@ -371,10 +442,9 @@ pub(crate) fn role(section: Section<'_>) -> Role {
 }
 
 fn allow_entry(section: Section<'_>) -> Option<Allow> {
-    let values = |all: Option<Vec<Placed<String>>>| all.map(|all| all.into_iter().map(|one| one.value).collect());
     let route = section.text("route");
-    let methods = values(section.texts("methods"));
-    let paths = values(section.texts("paths"));
+    let methods = section.texts("methods");
+    let paths = section.texts("paths");
     section.finish();
     Some(Allow { route: route?, methods: methods?, paths: paths? })
 }
@@ -387,7 +457,9 @@ fn list_of_tables(item: &toml_edit::Item) -> Option<Vec<(At, toml_edit::Item)>> 
             Some(tables.iter().map(|table| (start(table.span()), toml_edit::Item::Table(table.clone()))).collect())
         }
         toml_edit::Item::Value(toml_edit::Value::Array(list)) => {
-            let all = list.iter().map(|value| value.is_inline_table().then(|| (start(value.span()), toml_edit::Item::Value(value.clone()))));
+            let all = list.iter().map(|value| {
+                value.is_inline_table().then(|| (start(value.span()), toml_edit::Item::Value(value.clone())))
+            });
             all.collect()
         }
         _ => None,
@@ -406,7 +478,8 @@ pub(crate) fn grant(section: Section<'_>) -> Grant {
 
 fn conditions(section: &Section<'_>) -> Option<BTreeMap<String, Vec<String>>> {
     let (at, item) = section.item("where")?;
-    let help = "write claims and the values they may have: `where = { dag_id = \"nightly_orders\", task_id = [\"load\"] }`";
+    let help =
+        "write claims and the values they may have: `where = { dag_id = \"nightly_orders\", task_id = [\"load\"] }`";
     let Some(table) = item.as_table_like() else {
         section.error(at, "`where` must be a table of claims", help);
         return None;
@@ -425,7 +498,11 @@ fn conditions(section: &Section<'_>) -> Option<BTreeMap<String, Vec<String>>> {
             }
             _ => {
                 is_good = false;
-                section.error(at, format!("`where`: `{claim}` must be a text, a whole number, a boolean, or a list of them"), help);
+                section.error(
+                    at,
+                    format!("`where`: `{claim}` must be a text, a whole number, a boolean, or a list of them"),
+                    help,
+                );
             }
         }
     }
@@ -454,7 +531,11 @@ pub(crate) fn audit(section: Section<'_>, base: &Path) -> Option<Audit> {
         // C2SP tlog-checkpoint: the origin is also the name of the signing key, which has no space and no plus.
         let is_good = text.value.len() <= 255 && !text.value.contains('+') && !text.value.contains(char::is_whitespace);
         if !is_good {
-            section.error(text.at, format!("`origin`: `{}` has a space or a `+`, or is too long", text.value), "write it as a URL without scheme: `gw.example/audit`");
+            section.error(
+                text.at,
+                format!("`origin`: `{}` has a space or a `+`, or is too long", text.value),
+                "write it as a URL without scheme: `gw.example/audit`",
+            );
         }
         is_good
     });
@@ -493,7 +574,7 @@ pub(crate) fn count(number: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::report::Report;
+    use crate::config::{report::Report, units};
 
     #[test]
     fn the_documented_limits_are_the_gateways_own() {
@@ -512,7 +593,8 @@ mod tests {
         for path in ["/", "/orders", "/orders/v1.0", "/a~b/c@d"] {
             assert!(read(path), "{path}");
         }
-        for path in ["", "orders", "/orders/", "//orders", "/a/../b", "/a/./b", "/a%2fb", "/a b", "/a?b", "/a\\b", "/ä"] {
+        for path in ["", "orders", "/orders/", "//orders", "/a/../b", "/a/./b", "/a%2fb", "/a b", "/a?b", "/a\\b", "/ä"]
+        {
             assert!(!read(path), "{path}");
         }
     }

@@ -71,7 +71,11 @@ impl<'a> Section<'a> {
         item: &'a Item,
     ) -> Option<Self> {
         let Some(table) = item.as_table_like() else {
-            report.error(at, format!("{label}: expected a table, found {}", kind_of(item)), format!("write it as `[{}]`", schema.name));
+            report.error(
+                at,
+                format!("{label}: expected a table, found {}", kind_of(item)),
+                format!("write it as `[{}]`", schema.name),
+            );
             return None;
         };
         Some(Self { label, name: name.to_owned(), at, report, schema, table, asked: RefCell::default() })
@@ -128,7 +132,8 @@ impl<'a> Section<'a> {
 
     fn checked_text(&self, key: &str, at: At, text: &str) -> Option<Placed<String>> {
         if text.is_empty() || text.len() > 4096 || text.chars().any(char::is_control) {
-            let why = if text.is_empty() { "is empty" } else { "is longer than 4096 bytes or holds a control character" };
+            let why =
+                if text.is_empty() { "is empty" } else { "is longer than 4096 bytes or holds a control character" };
             self.error(at, format!("`{key}` {why}"), "give it a plain text");
             return None;
         }
@@ -142,7 +147,11 @@ impl<'a> Section<'a> {
             Item::Value(Value::String(text)) => self.checked_text(key, at, text.value()).into_iter().collect(),
             Item::Value(Value::Array(list)) => {
                 if list.is_empty() {
-                    self.error(at, format!("`{key}` is an empty list"), "name at least one, or leave the key out where it may be absent");
+                    self.error(
+                        at,
+                        format!("`{key}` is an empty list"),
+                        "name at least one, or leave the key out where it may be absent",
+                    );
                 }
                 list.iter().filter_map(|value| self.listed_text(key, value)).collect()
             }
@@ -185,10 +194,19 @@ impl<'a> Section<'a> {
         Some(texts.iter().filter_map(|text| self.known_word(key, text, words)).collect())
     }
 
-    fn known_word(&self, key: &str, text: &Placed<String>, words: &'static [&'static str]) -> Option<Placed<&'static str>> {
+    fn known_word(
+        &self,
+        key: &str,
+        text: &Placed<String>,
+        words: &'static [&'static str],
+    ) -> Option<Placed<&'static str>> {
         let found = words.iter().find(|word| **word == text.value);
         if found.is_none() {
-            self.error(text.at, format!("`{key}`: unknown value `{}`", text.value), format!("known: {}", listed(words.iter().copied())));
+            self.error(
+                text.at,
+                format!("`{key}`: unknown value `{}`", text.value),
+                format!("known: {}", listed(words.iter().copied())),
+            );
         }
         found.map(|word| Placed::new(*word, text.at))
     }
@@ -224,7 +242,11 @@ impl<'a> Section<'a> {
         };
         let bound = |text| units::duration(text).expect("the schema's bounds are valid");
         if value < bound(shortest) || value > bound(longest) {
-            self.error(at, format!("`{key}`: `{text}` is out of bounds"), format!("choose from `{shortest}` to `{longest}`"));
+            self.error(
+                at,
+                format!("`{key}`: `{text}` is out of bounds"),
+                format!("choose from `{shortest}` to `{longest}`"),
+            );
             return default;
         }
         value

@@ -77,13 +77,28 @@ pub(crate) static ROOT: Schema = Schema {
     name: "(top)",
     about: "The file's first lines, before any section.",
     fields: &[
-        field("threads", Count(1, 256), Told("one per core"), "Data-plane threads, each with a runtime and connections of its own."),
-        field("listener", Kind::Table("listener.NAME"), Refused("{ main = { … } }"), "Addresses that callers connect to."),
+        field(
+            "threads",
+            Count(1, 256),
+            Told("one per core"),
+            "Data-plane threads, each with a runtime and connections of its own.",
+        ),
+        field(
+            "listener",
+            Kind::Table("listener.NAME"),
+            Refused("{ main = { … } }"),
+            "Addresses that callers connect to.",
+        ),
         field("issuer", Kind::Table("issuer.NAME"), Refused("{ airflow = { … } }"), "Who may vouch for a caller."),
         field("upstream", Kind::Table("upstream.NAME"), Refused("{ orders = { … } }"), "Apps and APIs on IIS."),
         field("route", Kind::Table("route.NAME"), Refused("{ orders = { … } }"), "From a host or path to an upstream."),
         field("role", Kind::Table("role.NAME"), Told("no role"), "What may be done, by nobody in particular."),
-        field("grant", Kind::Table("grant.NAME"), Told("no grant: every request is denied"), "Who has which role, as which Windows identity."),
+        field(
+            "grant",
+            Kind::Table("grant.NAME"),
+            Told("no grant: every request is denied"),
+            "Who has which role, as which Windows identity.",
+        ),
         field("policy", Kind::Table("policy"), Told("no policy files"), "Cedar policies for what grants cannot say."),
         field("audit", Kind::Table("audit"), Refused("{ … }"), "The tamper-evident log."),
         field("limits", Kind::Table("limits"), Told("the defaults below"), "Bounds on all that a peer controls."),
@@ -95,7 +110,12 @@ pub(crate) static LISTENER: Schema = Schema {
     about: "An address that callers connect to. At least one.",
     fields: &[
         field("address", Text, Refused("\"0.0.0.0:8443\""), "Address and port. Port 0 takes a free one."),
-        field("tls", Kind::Table("listener.NAME.tls"), Told("refused, unless `danger_plaintext = true`"), "The certificate that it shows."),
+        field(
+            "tls",
+            Kind::Table("listener.NAME.tls"),
+            Told("refused, unless `danger_plaintext = true`"),
+            "The certificate that it shows.",
+        ),
         field("danger_plaintext", Flag, Means("false"), "Serve without TLS: every token crosses the network in clear."),
     ],
 };
@@ -105,7 +125,12 @@ pub(crate) static TLS: Schema = Schema {
     about: "The files are PEM.",
     fields: &[
         field("certificate", Path, Refused("\"gateway.pem\""), "The chain, leaf first."),
-        field("key", Path, Refused("\"gateway.key\""), "Its private key (PKCS#8, SEC 1 or PKCS#1). Not readable by everybody."),
+        field(
+            "key",
+            Path,
+            Refused("\"gateway.key\""),
+            "Its private key (PKCS#8, SEC 1 or PKCS#1). Not readable by everybody.",
+        ),
     ],
 };
 
@@ -127,9 +152,24 @@ pub(crate) static ISSUER: Schema = Schema {
             Told("`[\"EdDSA\", \"ES256\"]` where `assurance = \"task\"`; refused elsewhere"),
             "Signature algorithms that are accepted: name what the issuer uses, no more.",
         ),
-        field("jwks_url", Text, Told("`url` with `/jwks.json` after it, unless `jwks_file` is given"), "Where its public keys are."),
-        field("jwks_file", Path, Told("keys come from `jwks_url`"), "A JSON Web Key Set on disk. Read again when it changes."),
-        field("ca_file", Path, Told("the platform's roots"), "PEM roots that the certificate at `jwks_url` must lead to."),
+        field(
+            "jwks_url",
+            Text,
+            Told("`url` with `/jwks.json` after it, unless `jwks_file` is given"),
+            "Where its public keys are.",
+        ),
+        field(
+            "jwks_file",
+            Path,
+            Told("keys come from `jwks_url`"),
+            "A JSON Web Key Set on disk. Read again when it changes.",
+        ),
+        field(
+            "ca_file",
+            Path,
+            Told("the platform's roots"),
+            "PEM roots that the certificate at `jwks_url` must lead to.",
+        ),
         field("leeway", Duration("0s", "5m"), Means("30s"), "How far its clock may be off."),
         field(
             "lifetime_max",
@@ -137,7 +177,12 @@ pub(crate) static ISSUER: Schema = Schema {
             Told("`15m` where `assurance = \"task\"`, else `1h`"),
             "Longest life of a token, from its issue to its expiry.",
         ),
-        field("danger_allow_http", Flag, Means("false"), "Fetch keys over plain HTTP: who is on the path can forge every token."),
+        field(
+            "danger_allow_http",
+            Flag,
+            Means("false"),
+            "Fetch keys over plain HTTP: who is on the path can forge every token.",
+        ),
     ],
 };
 
@@ -145,11 +190,26 @@ pub(crate) static UPSTREAM: Schema = Schema {
     name: "upstream.NAME",
     about: "An app or API on IIS.",
     fields: &[
-        field("url", Text, Refused("\"https://iis01.corp.example\""), "Scheme, host and, where it is not the default, port. No path."),
+        field(
+            "url",
+            Text,
+            Refused("\"https://iis01.corp.example\""),
+            "Scheme, host and, where it is not the default, port. No path.",
+        ),
         field("ca_file", Path, Told("the platform's roots"), "PEM roots that its certificate must lead to."),
         field("sign_in", SignIn, Refused("\"none\""), "How the gateway signs in there."),
-        field("connect_timeout", Duration("10ms", "2m"), Means("5s"), "Longest wait for name resolution, TCP and TLS together."),
-        field("answer_timeout", Duration("10ms", "1h"), Means("60s"), "Longest wait for the answer's head, from the request's last byte."),
+        field(
+            "connect_timeout",
+            Duration("10ms", "2m"),
+            Means("5s"),
+            "Longest wait for name resolution, TCP and TLS together.",
+        ),
+        field(
+            "answer_timeout",
+            Duration("10ms", "1h"),
+            Means("60s"),
+            "Longest wait for the answer's head, from the request's last byte.",
+        ),
         field("connections_max", Count(1, 10_000), Means("64"), "Most connections per data-plane thread and identity."),
         field("danger_plaintext", Flag, Means("false"), "Allow an `http` URL: credentials cross the network in clear."),
     ],
@@ -159,7 +219,12 @@ pub(crate) static SIGN_IN: Schema = Schema {
     name: "upstream.NAME.sign_in",
     about: "`\"none\"`, or a table with exactly one of these.",
     fields: &[
-        field("kerberos", Kind::Table("upstream.NAME.sign_in.kerberos"), Told("another way is given"), "As a Windows identity, by Kerberos delegation."),
+        field(
+            "kerberos",
+            Kind::Table("upstream.NAME.sign_in.kerberos"),
+            Told("another way is given"),
+            "As a Windows identity, by Kerberos delegation.",
+        ),
         field(
             "bearer_assertion",
             Kind::Table("upstream.NAME.sign_in.bearer_assertion"),
@@ -173,8 +238,18 @@ pub(crate) static KERBEROS: Schema = Schema {
     name: "upstream.NAME.sign_in.kerberos",
     about: "Sign in as the grant's Windows identity by constrained delegation (S4U2Self and S4U2Proxy).",
     fields: &[
-        field("spn", Text, Refused("\"HTTP/iis01.corp.example@CORP.EXAMPLE\""), "The upstream's service principal, with its realm."),
-        field("keytab", Path, Refused("\"gateway.keytab\""), "The key of the gateway's own account. Readable by its owner alone."),
+        field(
+            "spn",
+            Text,
+            Refused("\"HTTP/iis01.corp.example@CORP.EXAMPLE\""),
+            "The upstream's service principal, with its realm.",
+        ),
+        field(
+            "keytab",
+            Path,
+            Refused("\"gateway.keytab\""),
+            "The key of the gateway's own account. Readable by its owner alone.",
+        ),
         field("principal", Text, Refused("\"svc-gw@CORP.EXAMPLE\""), "The gateway's own account in the keytab."),
         field("kdc_timeout", Duration("100ms", "1m"), Means("5s"), "Longest that one request waits for the KDC."),
         field(
@@ -190,8 +265,18 @@ pub(crate) static ASSERTION: Schema = Schema {
     name: "upstream.NAME.sign_in.bearer_assertion",
     about: "Sign in with a short-lived signed JSON Web Token; its public keys are served at `/.well-known/jwks.json`.",
     fields: &[
-        field("audience", Text, Refused("\"https://iis01.corp.example\""), "The `aud` claim: who the assertion is for."),
-        field("key", Path, Refused("\"assertion.key\""), "PKCS#8 PEM, Ed25519 or P-256. Made if absent. Readable by its owner alone."),
+        field(
+            "audience",
+            Text,
+            Refused("\"https://iis01.corp.example\""),
+            "The `aud` claim: who the assertion is for.",
+        ),
+        field(
+            "key",
+            Path,
+            Refused("\"assertion.key\""),
+            "PKCS#8 PEM, Ed25519 or P-256. Made if absent. Readable by its owner alone.",
+        ),
         field("issuer", Text, Refused("\"https://gw.example\""), "The `iss` claim: the gateway's own URL."),
         field("lifetime", Duration("5s", "5m"), Means("60s"), "From issue to expiry."),
     ],
@@ -202,7 +287,12 @@ pub(crate) static ROUTE: Schema = Schema {
     about: "From a host or a path to an upstream: exactly one of `host` and `path`. Hosts win over paths; the longest path wins.",
     fields: &[
         field("host", Text, Told("the route is by `path`"), "The request's host, without port."),
-        field("path", Text, Told("the route is by `host`"), "Leading whole segments: `/orders` takes `/orders/7`, not `/orders2`."),
+        field(
+            "path",
+            Text,
+            Told("the route is by `host`"),
+            "Leading whole segments: `/orders` takes `/orders/7`, not `/orders2`.",
+        ),
         field("upstream", Text, Refused("\"orders\""), "The name of an upstream."),
     ],
 };
@@ -210,7 +300,12 @@ pub(crate) static ROUTE: Schema = Schema {
 pub(crate) static ROLE: Schema = Schema {
     name: "role.NAME",
     about: "What may be done.",
-    fields: &[field("allow", Kind::Table("role.NAME.allow[]"), Refused("[{ route = \"orders\", methods = [\"GET\"], paths = [\"/api/orders/**\"] }]"), "A list of what is allowed; nothing else is.")],
+    fields: &[field(
+        "allow",
+        Kind::Table("role.NAME.allow[]"),
+        Refused("[{ route = \"orders\", methods = [\"GET\"], paths = [\"/api/orders/**\"] }]"),
+        "A list of what is allowed; nothing else is.",
+    )],
 };
 
 pub(crate) static ALLOW: Schema = Schema {
@@ -219,7 +314,12 @@ pub(crate) static ALLOW: Schema = Schema {
     fields: &[
         field("route", Text, Refused("\"orders\""), "The name of a route."),
         field("methods", TextList, Refused("[\"GET\"]"), "HTTP methods; `*` is all of them."),
-        field("paths", TextList, Refused("[\"/api/orders/**\"]"), "Paths: `*` is one segment, a last `**` is any rest, also none. Compared without case."),
+        field(
+            "paths",
+            TextList,
+            Refused("[\"/api/orders/**\"]"),
+            "Paths: `*` is one segment, a last `**` is any rest, also none. Compared without case.",
+        ),
     ],
 };
 
@@ -228,16 +328,31 @@ pub(crate) static GRANT: Schema = Schema {
     about: "Who has a role.",
     fields: &[
         field("issuer", Text, Refused("\"airflow\""), "The name of an issuer."),
-        field("where", Claims, Refused("{ dag_id = \"nightly_orders\" }"), "Claim = value, or list of values. All must hold."),
+        field(
+            "where",
+            Claims,
+            Refused("{ dag_id = \"nightly_orders\" }"),
+            "Claim = value, or list of values. All must hold.",
+        ),
         field("role", Text, Refused("\"orders-writer\""), "The name of a role."),
-        field("windows_identity", Text, Told("none; refused where the role reaches an upstream with Kerberos"), "Whom IIS sees: `user@REALM`."),
+        field(
+            "windows_identity",
+            Text,
+            Told("none; refused where the role reaches an upstream with Kerberos"),
+            "Whom IIS sees: `user@REALM`.",
+        ),
     ],
 };
 
 pub(crate) static POLICY: Schema = Schema {
     name: "policy",
     about: "Cedar policies for what grants cannot say. They can only forbid.",
-    fields: &[field("files", TextList, Refused("[\"freeze.cedar\"]"), "Files in Cedar, relative to the configuration file's folder.")],
+    fields: &[field(
+        "files",
+        TextList,
+        Refused("[\"freeze.cedar\"]"),
+        "Files in Cedar, relative to the configuration file's folder.",
+    )],
 };
 
 pub(crate) static AUDIT: Schema = Schema {
@@ -245,12 +360,37 @@ pub(crate) static AUDIT: Schema = Schema {
     about: "The tamper-evident log. Without it nothing is served.",
     fields: &[
         field("folder", Path, Refused("\"audit\""), "Where the log lives. Made if absent; its parent is not."),
-        field("key", Path, Refused("\"audit.key\""), "The Ed25519 key that signs checkpoints, PKCS#8 PEM. Made if absent. Readable by its owner alone."),
-        field("origin", Text, Refused("\"gw.example/audit\""), "The log's name in its checkpoints. Never change it in a log's life."),
-        field("publish_interval", Duration("10ms", "10m"), Means("1s"), "How often a checkpoint is signed, where there is something new."),
+        field(
+            "key",
+            Path,
+            Refused("\"audit.key\""),
+            "The Ed25519 key that signs checkpoints, PKCS#8 PEM. Made if absent. Readable by its owner alone.",
+        ),
+        field(
+            "origin",
+            Text,
+            Refused("\"gw.example/audit\""),
+            "The log's name in its checkpoints. Never change it in a log's life.",
+        ),
+        field(
+            "publish_interval",
+            Duration("10ms", "10m"),
+            Means("1s"),
+            "How often a checkpoint is signed, where there is something new.",
+        ),
         field("segment_bytes", Size(64 * 1024, 1 << 30), Means("16MiB"), "Size of a journal segment."),
-        field("queue_max", Count(1, 1_000_000), Means("4096"), "Most entries that may wait for the disk; one more is refused."),
-        field("append_timeout", Duration("10ms", "1m"), Means("2s"), "Longest that a request waits for its entry to be durable."),
+        field(
+            "queue_max",
+            Count(1, 1_000_000),
+            Means("4096"),
+            "Most entries that may wait for the disk; one more is refused.",
+        ),
+        field(
+            "append_timeout",
+            Duration("10ms", "1m"),
+            Means("2s"),
+            "Longest that a request waits for its entry to be durable.",
+        ),
     ],
 };
 
@@ -258,21 +398,52 @@ pub(crate) static LIMITS: Schema = Schema {
     name: "limits",
     about: "Bounds on all that a peer controls.",
     fields: &[
-        field("connections_max", Count(1, 1_000_000), Means("10000"), "Connections open at a time, over all listeners; one more is closed at once."),
+        field(
+            "connections_max",
+            Count(1, 1_000_000),
+            Means("10000"),
+            "Connections open at a time, over all listeners; one more is closed at once.",
+        ),
         field("handshake_timeout", Duration("100ms", "2m"), Means("10s"), "Longest TLS handshake."),
-        field("header_timeout", Duration("100ms", "10m"), Means("30s"), "Longest wait for a whole request head, and for the next request on an idle connection."),
+        field(
+            "header_timeout",
+            Duration("100ms", "10m"),
+            Means("30s"),
+            "Longest wait for a whole request head, and for the next request on an idle connection.",
+        ),
         field("header_bytes_max", Size(8 * 1024, 1024 * 1024), Means("64KiB"), "Request head."),
         field("headers_max", Count(8, 1000), Means("100"), "Header fields in a request."),
-        field("uri_bytes_max", Size(256, 64 * 1024), Means("6KiB"), "Path and query (IIS: `maxUrl` 4096 and `maxQueryString` 2048)."),
+        field(
+            "uri_bytes_max",
+            Size(256, 64 * 1024),
+            Means("6KiB"),
+            "Path and query (IIS: `maxUrl` 4096 and `maxQueryString` 2048).",
+        ),
         field("body_bytes_max", Size(0, 1 << 40), Means("1GiB"), "Request body."),
-        field("body_idle_timeout", Duration("100ms", "1h"), Means("60s"), "Longest time without a byte of a body, either way."),
+        field(
+            "body_idle_timeout",
+            Duration("100ms", "1h"),
+            Means("60s"),
+            "Longest time without a byte of a body, either way.",
+        ),
         field("streams_max", Count(1, 10_000), Means("100"), "HTTP/2 streams at a time per connection."),
-        field("upstream_idle_timeout", Duration("1s", "1h"), Means("60s"), "Longest time that an unused upstream connection is kept."),
-        field("drain_timeout", Duration("0s", "1h"), Means("30s"), "Longest time that requests in flight may take to end after SIGTERM."),
+        field(
+            "upstream_idle_timeout",
+            Duration("1s", "1h"),
+            Means("60s"),
+            "Longest time that an unused upstream connection is kept.",
+        ),
+        field(
+            "drain_timeout",
+            Duration("0s", "1h"),
+            Means("30s"),
+            "Longest time that requests in flight may take to end after SIGTERM.",
+        ),
     ],
 };
 
 /// In the order of the reference page.
 pub(crate) static ALL: &[&Schema] = &[
-    &ROOT, &LISTENER, &TLS, &ISSUER, &UPSTREAM, &SIGN_IN, &KERBEROS, &ASSERTION, &ROUTE, &ROLE, &ALLOW, &GRANT, &POLICY, &AUDIT, &LIMITS,
+    &ROOT, &LISTENER, &TLS, &ISSUER, &UPSTREAM, &SIGN_IN, &KERBEROS, &ASSERTION, &ROUTE, &ROLE, &ALLOW, &GRANT,
+    &POLICY, &AUDIT, &LIMITS,
 ];

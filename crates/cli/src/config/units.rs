@@ -54,7 +54,9 @@ mod tests {
         for (text, ms) in good {
             assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
-        for text in ["", "5", "s", "-5s", "+5s", "5 s", "1.5s", "5S", "5d", "99999999999999999999s", "18446744073709551615h"] {
+        for text in
+            ["", "5", "s", "-5s", "+5s", "5 s", "1.5s", "5S", "5d", "99999999999999999999s", "18446744073709551615h"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
     }

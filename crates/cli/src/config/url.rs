@@ -31,14 +31,14 @@ pub(crate) fn parse(text: &str) -> Result<Url, &'static str> {
     if authority.as_str().contains('@') {
         return Err("holds a user name or password");
     }
-    if authority.as_str().ends_with(':') {
-        return Err("has a `:` without a port");
-    }
-    let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-    let host = host(authority.host()).ok_or("has no valid host")?;
-    if port == 0 || (authority.port().is_some() && uri.port_u16().is_none()) {
-        return Err("has no valid port");
-    }
+    let host_text = authority.host();
+    let port = match authority.as_str().strip_prefix(host_text) {
+        Some("") => Some(if is_https { 443 } else { 80 }),
+        Some(rest) => rest.strip_prefix(':').and_then(|port| port.parse().ok()).filter(|port| *port != 0),
+        None => None,
+    };
+    let host = host(host_text).ok_or("has no valid host")?;
+    let port = port.ok_or("has no valid port")?;
     Ok(Url { is_https, host, port, path: uri.path().to_owned() })
 }
 
@@ -79,8 +79,22 @@ mod tests {
     #[test]
     fn refuses_what_could_be_read_in_two_ways() {
         let cases = [
-            "", "iis01", "/orders", "ftp://a", "https://", "https://a b", "https://user:pw@host", "https://a?b", "https://a#b",
-            "https://a:", "https://a:0", "https://a:99999", "https://a..b", "https://-a", "https://ä.example", "https://[::1",
+            "",
+            "iis01",
+            "/orders",
+            "ftp://a",
+            "https://",
+            "https://a b",
+            "https://user:pw@host",
+            "https://a?b",
+            "https://a#b",
+            "https://a:",
+            "https://a:0",
+            "https://a:99999",
+            "https://a..b",
+            "https://-a",
+            "https://ä.example",
+            "https://[::1",
         ];
         for text in cases {
             assert!(parse(text).is_err(), "{text}");

@@ -98,7 +98,13 @@ pub(crate) fn run(args: &args::Check) -> Exit {
     if args.json {
         let of = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).collect();
         let config = args.config.display().to_string();
-        print_json(&Answer { ok: serves.is_some(), config, errors: of(Severity::Error), warnings: of(Severity::Warning), serves });
+        print_json(&Answer {
+            ok: serves.is_some(),
+            config,
+            errors: of(Severity::Error),
+            warnings: of(Severity::Warning),
+            serves,
+        });
         return exit;
     }
     if let Some(serves) = &serves {
@@ -175,7 +181,12 @@ fn serves(config: &Config) -> Serves {
     let grant = |grant: &airgate_policy::Grant| Grant {
         name: grant.name.clone(),
         issuer: grant.issuer.clone(),
-        r#where: grant.conditions.iter().map(|(claim, values)| format!("{claim} = {}", values.join(" | "))).collect::<Vec<_>>().join(", "),
+        r#where: grant
+            .conditions
+            .iter()
+            .map(|(claim, values)| format!("{claim} = {}", values.join(" | ")))
+            .collect::<Vec<_>>()
+            .join(", "),
         role: grant.role.clone(),
         windows_identity: grant.windows_identity.clone(),
     };
@@ -203,12 +214,21 @@ fn show(serves: &Serves) -> String {
     let tables = [
         table(
             ["listener", "address", "tls"],
-            serves.listeners.iter().map(|one| [one.name.clone(), one.address.clone(), if one.tls { "yes" } else { "NO" }.to_owned()]),
+            serves
+                .listeners
+                .iter()
+                .map(|one| [one.name.clone(), one.address.clone(), if one.tls { "yes" } else { "NO" }.to_owned()]),
         ),
         table(
             ["issuer", "url", "assurance", "algorithms", "audiences"],
             serves.issuers.iter().map(|one| {
-                [one.name.clone(), one.url.clone(), one.assurance.clone(), one.algorithms.join(" "), one.audiences.join(" ")]
+                [
+                    one.name.clone(),
+                    one.url.clone(),
+                    one.assurance.clone(),
+                    one.algorithms.join(" "),
+                    one.audiences.join(" "),
+                ]
             }),
         ),
         table(
@@ -217,7 +237,10 @@ fn show(serves: &Serves) -> String {
         ),
         table(
             ["upstream", "url", "sign-in", "roots"],
-            serves.upstreams.iter().map(|one| [one.name.clone(), one.url.clone(), one.sign_in.to_owned(), one.roots.clone()]),
+            serves
+                .upstreams
+                .iter()
+                .map(|one| [one.name.clone(), one.url.clone(), one.sign_in.to_owned(), one.roots.clone()]),
         ),
         table(
             ["grant", "issuer", "where", "role", "windows identity"],

@@ -5,7 +5,10 @@ pub(crate) mod check;
 pub(crate) mod reference;
 pub(crate) mod serve;
 
-use crate::{config::report::Diagnostic, terminal::Paint};
+use crate::{
+    config::report::Diagnostic,
+    terminal::{Paint, printable_json},
+};
 use std::io::Write as _;
 
 /// Data for standard output. A reader that went away (`| head`) is no error.
@@ -32,7 +35,7 @@ fn tell_error(message: impl Into<String>, help: impl Into<String>) {
 /// One line of JSON.
 fn print_json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
-        Ok(text) => print(&format!("{text}\n")),
+        Ok(text) => print(&format!("{}\n", printable_json(&text))),
         Err(error) => tell_error(format!("the answer cannot be written as JSON: {error}"), "leave `--json` out"),
     }
 }

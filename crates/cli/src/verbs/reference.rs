@@ -38,7 +38,14 @@ fn problems() -> String {
          | Status | Code | Title | What to do |\n|---|---|---|---|\n",
     );
     for problem in airgate_gateway::problems() {
-        let _ = writeln!(out, "| {} | `{}` | {} | {} |", problem.status, problem.code, cell(problem.title), cell(&problem.help));
+        let _ = writeln!(
+            out,
+            "| {} | `{}` | {} | {} |",
+            problem.status,
+            problem.code,
+            cell(problem.title),
+            cell(&problem.help)
+        );
     }
     out
 }
@@ -61,8 +68,13 @@ fn configuration() -> String {
 }
 
 fn write_section(out: &mut String, section: &Schema) {
-    let heading = if section.name == "(top)" { "The top of the file".to_owned() } else { format!("`{}`", section.name) };
-    let _ = write!(out, "\n## {heading}\n\n{}\n\n| Key | Value | Where absent | Meaning |\n|---|---|---|---|\n", section.about);
+    let heading =
+        if section.name == "(top)" { "The top of the file".to_owned() } else { format!("`{}`", section.name) };
+    let _ = write!(
+        out,
+        "\n## {heading}\n\n{}\n\n| Key | Value | Where absent | Meaning |\n|---|---|---|---|\n",
+        section.about
+    );
     for field in section.fields {
         let absent = match field.absent {
             Absent::Refused(_) => "refused".to_owned(),
@@ -70,7 +82,9 @@ fn write_section(out: &mut String, section: &Schema) {
             Absent::Told(words) => words.to_owned(),
         };
         let about = match field.absent {
-            Absent::Refused(example) if !matches!(field.kind, Kind::Table(_)) => format!("{} Example: `{example}`", field.about),
+            Absent::Refused(example) if !matches!(field.kind, Kind::Table(_)) => {
+                format!("{} Example: `{example}`", field.about)
+            }
             _ => field.about.to_owned(),
         };
         let _ = writeln!(out, "| `{}` | {} | {} | {} |", field.key, cell(&kind(field)), cell(&absent), cell(&about));
@@ -87,7 +101,9 @@ fn kind(field: &Field) -> String {
         Kind::OneOf(all) => format!("one of {}", words(all)),
         Kind::SomeOf(all) => format!("one or more of {}", words(all)),
         Kind::Duration(shortest, longest) => format!("duration, `{shortest}` to `{longest}`"),
-        Kind::Size(least, most) => format!("size, `{}` to `{}`", crate::config::show_size(least), crate::config::show_size(most)),
+        Kind::Size(least, most) => {
+            format!("size, `{}` to `{}`", crate::config::show_size(least), crate::config::show_size(most))
+        }
         Kind::Count(least, most) => format!("number, {least} to {most}"),
         Kind::Table(name) => format!("table `{name}`"),
         Kind::Claims => "table: claim = value, or list of values".into(),

@@ -71,7 +71,7 @@ impl Fault {
 impl From<AuditError> for Fault {
     fn from(error: AuditError) -> Self {
         let help = "nothing is served without its log: mend the folder, the disk or the key, then start again";
-        Self { what: format!("audit log: {error}"), help: help.to_owned() }
+        Self { what: error.to_string(), help: help.to_owned() }
     }
 }
 
@@ -102,15 +102,21 @@ fn serve(config: Config) -> Result<bool, Fault> {
     let (log, recovery) = AuditLog::open(config.audit, key)?;
     info!(folder, size = recovery.size, verifier_key, "audit log open");
     if recovery.torn_bytes_removed > 0 {
-        warn!(bytes = recovery.torn_bytes_removed, "audit log: a torn tail of the last run was repaired: it held no answered request");
+        warn!(
+            bytes = recovery.torn_bytes_removed,
+            "audit log: a torn tail of the last run was repaired: it held no answered request"
+        );
     }
     if recovery.intents_closed > 0 {
-        warn!(calls = recovery.intents_closed, "audit log: calls that the last run left open were closed as `gateway_stopped`");
+        warn!(
+            calls = recovery.intents_closed,
+            "audit log: calls that the last run left open were closed as `gateway_stopped`"
+        );
     }
 
     config.verifier.start(control.handle());
     let about = describe(&config.gateway);
-    let gateway = Gateway::bind(config.gateway, config.verifier, Arc::new(config.policy), log.writer())?;
+    let gateway = Gateway::bind(&config.gateway, config.verifier, Arc::new(config.policy), log.writer())?;
     for line in about {
         info!("{line}");
     }
@@ -118,14 +124,17 @@ fn serve(config: Config) -> Result<bool, Fault> {
         info!(listener, %address, "listening");
     }
     info!(version = env!("CARGO_PKG_VERSION"), "serving");
-    let all_ended = gateway.run(stop);
+    let all_ended = gateway.run(&stop);
     // The data plane is gone: what it still owed to the log is in the writer's queue, and `close` waits for it.
     log.close()?;
     Ok(all_ended)
 }
 
 fn describe(config: &GatewayConfig) -> Vec<String> {
-    let upstreams = config.upstreams.iter().map(|one| format!("upstream `{}`: {}, sign-in {}", one.name, url_of(one), sign_in_of(one)));
+    let upstreams = config
+        .upstreams
+        .iter()
+        .map(|one| format!("upstream `{}`: {}, sign-in {}", one.name, url_of(one), sign_in_of(one)));
     let routes = config.routes.iter().map(|one| format!("route `{}` leads to upstream `{}`", one.name, one.upstream));
     upstreams.chain(routes).collect()
 }
@@ -177,7 +186,10 @@ fn stop_on_signals(control: &tokio::runtime::Runtime) -> Result<watch::Receiver<
 
 fn start_log(args: &Serve) -> Result<(), Exit> {
     let filter = EnvFilter::builder().parse(&args.log).map_err(|_| {
-        tell_error(format!("`--log {}` is no level", args.log), "use `error`, `warn`, `info`, `debug` or `trace`, also per module: `info,airgate_signin=debug`");
+        tell_error(
+            format!("`--log {}` is no level", args.log),
+            "use `error`, `warn`, `info`, `debug` or `trace`, also per module: `info,airgate_signin=debug`",
+        );
         Exit::Usage
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

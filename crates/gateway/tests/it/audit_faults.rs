@@ -10,7 +10,8 @@ impl SmallDisk {
     fn new(kib: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={kib}k,mode=700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "airgate-test"]).arg(folder.path()).status();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "airgate-test"]).arg(folder.path()).status();
         if mounted.is_ok_and(|s| s.success()) {
             return Some(Self(folder));
         }
@@ -42,7 +43,8 @@ fn expect_unavailable(rig: &Rig, answer: &crate::rig::Answer, sent_before: usize
 #[test]
 fn full_disk_is_503_and_nothing_is_forwarded_until_there_is_room() {
     let Some(disk) = SmallDisk::new(2048) else { return };
-    let mut rig = Rig::with(Options { log_folder: Some(disk.path().join("log")), segment_bytes: 64 << 10, ..Options::default() });
+    let mut rig =
+        Rig::with(Options { log_folder: Some(disk.path().join("log")), segment_bytes: 64 << 10, ..Options::default() });
     assert_eq!(rig.get("/api/x").status, 200);
     let filler = disk.path().join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();
@@ -76,7 +78,8 @@ fn full_disk_is_503_and_nothing_is_forwarded_until_there_is_room() {
 #[test]
 fn read_only_disk_is_503_and_nothing_is_forwarded() {
     let Some(disk) = SmallDisk::new(8192) else { return };
-    let rig = Rig::with(Options { log_folder: Some(disk.path().join("log")), segment_bytes: 64 << 10, ..Options::default() });
+    let rig =
+        Rig::with(Options { log_folder: Some(disk.path().join("log")), segment_bytes: 64 << 10, ..Options::default() });
     assert_eq!(rig.get("/api/x").status, 200);
     // A file that is open for writing keeps a plain remount away; read-only after the segment is full shows the same.
     let _ = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status();

@@ -37,7 +37,10 @@ fn a_permitted_request_arrives_as_decided_and_the_record_tells_it() {
     assert_eq!(intent["code"], "permitted");
     assert!(intent["traceparent"].as_str().unwrap().contains("4bf92f3577b34da6a3ce929d0e0e4736"));
     let end = outcome(&entries, index);
-    assert_eq!((&end["ending"], &end["status"], &end["bytes_in"], &end["bytes_out"]), (&"completed".into(), &200.into(), &5.into(), &5.into()));
+    assert_eq!(
+        (&end["ending"], &end["status"], &end["bytes_in"], &end["bytes_out"]),
+        (&"completed".into(), &200.into(), &5.into(), &5.into())
+    );
     assert!(!serde_json::to_string(&entries).unwrap().contains(&token[20..60]));
 }
 

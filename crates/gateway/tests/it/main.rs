@@ -5,6 +5,7 @@ mod audit_faults;
 mod bypass;
 mod connections;
 mod forwarding;
+mod lab;
 mod refusals;
 mod rig;
 mod upstream_faults;

@@ -1,7 +1,9 @@
 //! One gateway with everything around it, and a client that sends and reads raw bytes.
 
 use airgate_audit::{AuditLog, LogConfig, LogKey};
-use airgate_gateway::{Gateway, GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles, UpstreamConfig};
+use airgate_gateway::{
+    Gateway, GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles, UpstreamConfig,
+};
 use airgate_identity::{Algorithm, IssuerConfig, KeySource, Verifier};
 use airgate_policy::{Allow, Grant, Policy, Role};
 use airgate_signin::{AssertionConfig, SignInConfig};
@@ -34,12 +36,18 @@ pub struct Options {
     pub upstream: Option<SocketAddr>,
     pub assertion: bool,
     pub segment_bytes: u64,
+    /// Instead of the one upstream, route and policy of the rig.
+    pub world: Option<(Vec<UpstreamConfig>, Vec<RouteConfig>, Policy)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            limits: Limits { body_idle_timeout: Duration::from_millis(600), drain_timeout: Duration::from_secs(5), ..Limits::default() },
+            limits: Limits {
+                body_idle_timeout: Duration::from_millis(600),
+                drain_timeout: Duration::from_secs(5),
+                ..Limits::default()
+            },
             threads: 1,
             connect_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_millis(600),
@@ -48,6 +56,7 @@ impl Default for Options {
             upstream: None,
             assertion: false,
             segment_bytes: 1 << 20,
+            world: None,
         }
     }
 }
@@ -76,7 +85,11 @@ pub struct Answer {
 
 impl Answer {
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|l| l.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim())
+        self.head
+            .lines()
+            .filter_map(|l| l.split_once(':'))
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.trim())
     }
     pub fn problem(&self) -> Value {
         assert_eq!(self.field("content-type"), Some("application/problem+json"), "{self:?}");
@@ -97,7 +110,7 @@ impl Rig {
         Self::with(Options::default())
     }
 
-    pub fn with(options: Options) -> Self {
+    pub fn with(mut options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer = TestIssuer::new(Algorithm::EdDsa);
         let jwks = folder.path().join("jwks.json");
@@ -131,8 +144,9 @@ impl Rig {
         )
         .unwrap();
         let target = options.upstream.unwrap_or_else(|| upstream.address());
-        let config = config(&options, target, folder.path());
-        let gateway = Gateway::bind(&config, verifier, Arc::new(policy()), log.writer()).unwrap();
+        let world = options.world.take().unwrap_or_else(|| world(&options, target, folder.path()));
+        let (config, policy) = config(&options, world);
+        let gateway = Gateway::bind(&config, verifier, Arc::new(policy), log.writer()).unwrap();
         let address = gateway.addresses()[0].1;
         let (stop, stopped) = watch::channel(false);
         let serving = Some(std::thread::spawn(move || gateway.run(&stopped)));
@@ -186,13 +200,22 @@ impl Rig {
         self.stop.send_replace(true);
     }
 
-    /// Stops, verifies the whole log as a stranger would, returns its entries in order.
+    /// Stops, verifies the whole log, returns its entries in order, what they say of call and outcome at their top level.
     pub fn entries(&mut self) -> Vec<Value> {
         self.stop();
-        let key = airgate_tlog::VerifierKey::parse(&self.verifier_key).unwrap();
+        let key = self.verifier_key.parse().unwrap();
         airgate_audit::verify(&self.log_folder, &key, &airgate_audit::VerifyOptions::default()).unwrap();
-        airgate_audit::read_entries(&self.log_folder).unwrap()
+        airgate_testkit::log::entries(&self.log_folder).into_iter().map(flatten).collect()
     }
+}
+
+fn flatten(mut entry: Value) -> Value {
+    for part in ["call", "outcome"] {
+        if let Some(Value::Object(inner)) = entry.as_object_mut().unwrap().remove(part) {
+            entry.as_object_mut().unwrap().extend(inner);
+        }
+    }
+    entry
 }
 
 impl Drop for Rig {
@@ -208,7 +231,25 @@ pub fn outcome(entries: &[Value], index: u64) -> &Value {
     found[0]
 }
 
-fn config(options: &Options, target: SocketAddr, folder: &Path) -> GatewayConfig {
+fn config(
+    options: &Options,
+    (upstreams, routes, policy): (Vec<UpstreamConfig>, Vec<RouteConfig>, Policy),
+) -> (GatewayConfig, Policy) {
+    let listener =
+        ListenerConfig { name: "main".into(), address: "127.0.0.1:0".parse().unwrap(), tls: options.tls.clone() };
+    (
+        GatewayConfig {
+            listeners: vec![listener],
+            upstreams,
+            routes,
+            limits: options.limits.clone(),
+            threads: options.threads,
+        },
+        policy,
+    )
+}
+
+fn world(options: &Options, target: SocketAddr, folder: &Path) -> (Vec<UpstreamConfig>, Vec<RouteConfig>, Policy) {
     let sign_in = if options.assertion {
         SignInConfig::BearerAssertion(AssertionConfig {
             issuer: "https://gw.example".into(),
@@ -219,32 +260,38 @@ fn config(options: &Options, target: SocketAddr, folder: &Path) -> GatewayConfig
     } else {
         SignInConfig::None
     };
-    GatewayConfig {
-        listeners: vec![ListenerConfig { name: "main".into(), address: "127.0.0.1:0".parse().unwrap(), tls: options.tls.clone() }],
-        upstreams: vec![UpstreamConfig {
-            name: "orders".into(),
-            scheme: Scheme::Http,
-            host: target.ip().to_string(),
-            port: target.port(),
-            ca_file: None,
-            sign_in,
-            connect_timeout: options.connect_timeout,
-            answer_timeout: options.answer_timeout,
-            connections_max: 64,
-        }],
-        routes: vec![RouteConfig { name: "orders".into(), matches: Match::Host(HOST.into()), upstream: "orders".into() }],
-        limits: options.limits.clone(),
-        threads: options.threads,
-    }
+    let upstream = UpstreamConfig {
+        name: "orders".into(),
+        scheme: Scheme::Http,
+        host: target.ip().to_string(),
+        port: target.port(),
+        ca_file: None,
+        sign_in,
+        connect_timeout: options.connect_timeout,
+        answer_timeout: options.answer_timeout,
+        connections_max: 64,
+    };
+    let route = RouteConfig { name: "orders".into(), matches: Match::Host(HOST.into()), upstream: "orders".into() };
+    (vec![upstream], vec![route], policy())
 }
 
-/// `nightly_orders` may do anything but `/payroll/**`; `audit_only` may only read `/api/orders`.
+/// `nightly_orders` may do anything that the tests' paths need, nothing under `/payroll`.
 fn policy() -> Policy {
     let all = |path: &str| Allow { route: "orders".into(), methods: vec!["*".into()], paths: vec![path.into()] };
     let role = |name: &str, allow| Role { name: name.into(), allow };
     let paths = [
-        "/", "/api/**", "/reset-before-head", "/reset-mid-upload", "/reset-mid-answer", "/stall-answer", "/silent", "/unread",
-        "/unauthorized", "/chatty", "/close", "/big/*",
+        "/",
+        "/api/**",
+        "/reset-before-head",
+        "/reset-mid-upload",
+        "/reset-mid-answer",
+        "/stall-answer",
+        "/silent",
+        "/unread",
+        "/unauthorized",
+        "/chatty",
+        "/close",
+        "/big/*",
     ];
     Policy::compile(
         vec![role("writer", paths.map(all).to_vec())],

@@ -12,7 +12,11 @@ fn expect(rig: &mut Rig, answer: &crate::rig::Answer, status: u16, code: &str, e
     assert_eq!((answer.status, answer.problem()["code"].as_str()), (status, Some(code)), "{answer:?}");
     let entries = rig.entries();
     let end: &Value = outcome(&entries, answer.entry());
-    assert_eq!((end["ending"].as_str(), end["code"].as_str(), end["status"].as_u64()), (Some(ending), Some(code), Some(u64::from(status))), "{end}");
+    assert_eq!(
+        (end["ending"].as_str(), end["code"].as_str(), end["status"].as_u64()),
+        (Some(ending), Some(code), Some(u64::from(status))),
+        "{end}"
+    );
 }
 
 #[test]
@@ -30,8 +34,13 @@ fn connection_that_is_never_accepted_is_504_in_time() {
     listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let fill: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))).collect();
-    let mut rig = Rig::with(Options { upstream: Some(address), connect_timeout: Duration::from_millis(500), ..Options::default() });
+    let fill: Vec<_> =
+        (0..4).map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))).collect();
+    let mut rig = Rig::with(Options {
+        upstream: Some(address),
+        connect_timeout: Duration::from_millis(500),
+        ..Options::default()
+    });
     let started = Instant::now();
     let answer = rig.get("/api/x");
     assert!(started.elapsed() < Duration::from_secs(3));
@@ -44,7 +53,11 @@ fn silence_is_504_in_time() {
     let mut rig = Rig::start();
     let started = Instant::now();
     let answer = rig.get("/silent");
-    assert!(started.elapsed() >= Duration::from_millis(600) && started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(600) && started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
     expect(&mut rig, &answer, 504, "upstream_answer_timeout", "timed_out");
 }
 
@@ -98,7 +111,10 @@ fn stall_in_the_middle_of_an_answer_is_cut_in_time() {
     assert!(answer.cut && started.elapsed() < Duration::from_secs(4));
     let entries = rig.entries();
     let end = outcome(&entries, answer.entry());
-    assert_eq!((end["ending"].as_str(), end["code"].as_str(), end["bytes_out"].as_u64()), (Some("timed_out"), Some("upstream_body_timeout"), Some(10)));
+    assert_eq!(
+        (end["ending"].as_str(), end["code"].as_str(), end["bytes_out"].as_u64()),
+        (Some("timed_out"), Some("upstream_body_timeout"), Some(10))
+    );
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(super) struct Flights<T> {
 pub(super) enum Found<T> {
     Ready(Arc<T>),
     Making(Arc<Flight<T>>),
+    ToBegin(Arc<Flight<T>>),
 }
 
 impl<T: Expires> Flights<T> {
@@ -65,15 +66,9 @@ impl<T: Expires> Flights<T> {
         }
     }
 
-    /// The credential, the flight that makes it, or a new flight begun by `begin`. A flight older than `patience` is not
-    /// joined: who waited for it has given up.
-    pub(super) fn find_or_begin(
-        &self,
-        name: &WindowsName,
-        now: Instant,
-        patience: Duration,
-        begin: impl FnOnce(Arc<Flight<T>>) -> Result<(), SignInError>,
-    ) -> Result<Found<T>, SignInError> {
+    /// The credential, the flight that makes it, or a flight that the caller has to begin and bring to its end. A flight
+    /// older than `patience` is not joined: who waited for it has given up.
+    pub(super) fn find(&self, name: &WindowsName, now: Instant, patience: Duration) -> Result<Found<T>, SignInError> {
         let mut slots = self.slots.write();
         match slots.get(name) {
             Some(Slot::Ready(value)) if now < value.usable_until() => return Ok(Found::Ready(value.clone())),
@@ -85,12 +80,11 @@ impl<T: Expires> Flights<T> {
         }
         let flight =
             Arc::new(Flight { begun: now, running: AtomicBool::new(false), outcome: watch::Sender::new(None) });
-        begin(flight.clone())?;
         if slots.len() >= self.entries_max && !slots.contains_key(name) {
             make_room(&mut slots, now);
         }
         slots.insert(name.clone(), Slot::Making(flight.clone()));
-        Ok(Found::Making(flight))
+        Ok(Found::ToBegin(flight))
     }
 
     /// Ends a flight: who waits for it has the outcome, and a credential or refusal is kept. A late credential is kept as
@@ -187,9 +181,9 @@ mod tests {
     }
 
     fn begin(flights: &Flights<Until>, user: &str, now: Instant) -> Option<Arc<Flight<Until>>> {
-        match flights.find_or_begin(&name(user), now, PATIENCE, |_| Ok(())).unwrap() {
-            Found::Ready(_) => None,
-            Found::Making(flight) => Some(flight),
+        match flights.find(&name(user), now, PATIENCE).unwrap() {
+            Found::Ready(_) | Found::Making(_) => None,
+            Found::ToBegin(flight) => Some(flight),
         }
     }
 
@@ -201,10 +195,7 @@ mod tests {
     fn all_who_ask_at_once_share_one_flight() {
         let (flights, now) = (Flights::new(10), Instant::now());
         let first = begin(&flights, "alice", now).unwrap();
-        let second = match flights.find_or_begin(&name("alice"), now, PATIENCE, |_| panic!("a second flight")).unwrap() {
-            Found::Making(flight) => flight,
-            Found::Ready(_) => panic!("not made yet"),
-        };
+        let Found::Making(second) = flights.find(&name("alice"), now, PATIENCE).unwrap() else { panic!("not joined") };
         assert!(Arc::ptr_eq(&first, &second));
         assert!(!Arc::ptr_eq(&first, &begin(&flights, "bob", now).unwrap()));
         land(&flights, "alice", &first, now + PATIENCE, now);
@@ -213,11 +204,11 @@ mod tests {
         assert!(begin(&flights, "alice", now + PATIENCE).is_some());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_waits_gets_the_outcome_or_gives_up() {
         let (flights, now) = (Flights::new(10), Instant::now());
         let flight = begin(&flights, "alice", now).unwrap();
-        assert!(flight.outcome(PATIENCE).await.is_none());
+        assert!(flight.outcome(Duration::from_millis(10)).await.is_none());
         land(&flights, "alice", &flight, now + PATIENCE, now);
         assert!(flight.outcome(PATIENCE).await.unwrap().is_ok());
     }
@@ -239,7 +230,7 @@ mod tests {
         let refused = SignInError::IdentityRefused { identity: "alice".to_owned(), detail: String::new() };
         let flight = begin(&flights, "alice", now).unwrap();
         flights.land(&name("alice"), &flight, Err(refused.clone()), now);
-        let again = flights.find_or_begin(&name("alice"), now, PATIENCE, |_| panic!("asked again"));
+        let again = flights.find(&name("alice"), now, PATIENCE);
         assert!(matches!(again, Err(error) if error == refused));
         assert!(begin(&flights, "alice", now + REFUSAL_FOR).is_some());
 
@@ -271,12 +262,5 @@ mod tests {
         for (user, kept) in [("a", true), ("b", false), ("c", false), ("d", true), ("e", true)] {
             assert_eq!(flights.ready(&name(user), now).is_some(), kept, "{user}");
         }
-    }
-
-    #[test]
-    fn a_flight_that_cannot_begin_leaves_nothing_behind() {
-        let (flights, now) = (Flights::<Until>::new(3), Instant::now());
-        assert!(flights.find_or_begin(&name("alice"), now, PATIENCE, |_| Err(SignInError::Busy)).is_err());
-        assert!(flights.slots.read().is_empty());
     }
 }

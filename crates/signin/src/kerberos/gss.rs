@@ -118,9 +118,10 @@ pub(super) struct Pending(ClientCtx);
 pub(super) fn token(user: &UserCredential, spn: &str) -> Result<(Vec<u8>, Pending), SignInError> {
     let internal = |error: Error| SignInError::Internal { detail: one_line(&error.to_string()) };
     let mut context = context(&user.credential, spn, CtxFlags::GSS_C_MUTUAL_FLAG).map_err(internal)?;
-    let token = context.step(None, None).map_err(internal)?.ok_or_else(|| SignInError::Internal {
-        detail: "the library made no token".to_owned(),
-    })?;
+    let token = context
+        .step(None, None)
+        .map_err(internal)?
+        .ok_or_else(|| SignInError::Internal { detail: "the library made no token".to_owned() })?;
     Ok((token.to_vec(), Pending(context)))
 }
 

@@ -120,7 +120,7 @@ pub(crate) mod tests {
 
     pub(crate) fn keytab(folder: &Path, entries: &[(&str, u16)]) -> PathBuf {
         let mut content = VERSION.to_vec();
-        content.extend([-4_i32.to_be_bytes(), [0; 4]].concat()); // a hole
+        content.extend([(-4_i32).to_be_bytes(), [0; 4]].concat()); // a hole
         entries.iter().for_each(|(principal, kind)| content.extend(record(principal, *kind)));
         write(folder, &content, 0o600)
     }

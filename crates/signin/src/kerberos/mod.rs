@@ -32,8 +32,6 @@ use pool::Pool;
 /// A refused key is not tried again for this long unless the keytab changes: directories lock accounts after a few wrong
 /// tries.
 const REFUSED_KEY_FOR: Duration = Duration::from_secs(600);
-/// How long a gateway ticket that could not be renewed early is used before the next try.
-const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A credential that the upstream refuses is made anew if it is older than this: the upstream's key may have changed.
 /// Younger, the fault is not its age, and asking the KDC for every refused request would help nobody.
 const REMAKE_AFTER: Duration = Duration::from_secs(30);
@@ -108,10 +106,13 @@ impl Kerberos {
         if let Some(user) = self.users.ready(name, now) {
             return Ok(user);
         }
-        let found = self.users.find_or_begin(name, now, self.kdc_timeout, |flight| self.begin(name, flight, now))?;
-        let flight = match found {
+        let flight = match self.users.find(name, now, self.kdc_timeout)? {
             Found::Ready(user) => return Ok(user),
             Found::Making(flight) => flight,
+            Found::ToBegin(flight) => {
+                self.begin(name, &flight, now);
+                flight
+            }
         };
         match flight.outcome(self.kdc_timeout).await {
             Some(outcome) => outcome,
@@ -123,18 +124,23 @@ impl Kerberos {
         }
     }
 
-    /// Puts a flight on the pool.
-    fn begin(
-        self: &Arc<Self>,
-        name: &WindowsName,
-        flight: Arc<Flight<UserCredential>>,
-        now: Instant,
-    ) -> Result<(), SignInError> {
-        self.breaker.admit(now).map_err(|wait| SignInError::KdcUnavailable {
-            detail: format!("it gave no answer moments ago and is asked again in {} ms", wait.as_millis()),
-        })?;
-        let landing = Landing { kerberos: self.clone(), name: name.clone(), flight, outcome: None };
-        self.pool.submit(move || landing.fly()).map_err(|pool::Full| SignInError::Busy)
+    /// Puts a flight on the pool. One that cannot begin ends at once, for all who joined it.
+    fn begin(self: &Arc<Self>, name: &WindowsName, flight: &Arc<Flight<UserCredential>>, now: Instant) {
+        let mut landing = Landing {
+            kerberos: self.clone(),
+            name: name.clone(),
+            flight: flight.clone(),
+            outcome: Err(SignInError::Busy),
+        };
+        if let Err(wait) = self.breaker.admit(now) {
+            landing.outcome = Err(SignInError::KdcUnavailable {
+                detail: format!("it gave no answer moments ago and is asked again in {} ms", wait.as_millis()),
+            });
+            return;
+        }
+        if self.pool.submit(move || landing.fly()).is_err() {
+            tracing::warn!(spn = %self.spn, "every thread for the KDC is held and its queue is full");
+        }
     }
 
     /// On a thread of the pool.
@@ -162,9 +168,9 @@ impl Kerberos {
             _ => self.renew(&mut gateway, now),
         };
         match (renewed, current) {
-            (Err(error), Some(ticket)) => {
+            // The key is refused, the ticket is still good: there is time to put the keytab right.
+            (Err(error @ SignInError::GatewayCredential { .. }), Some(ticket)) => {
                 tracing::warn!(%error, "the gateway's ticket could not be renewed early; the old one is used on");
-                let _ = RENEW_AGAIN_AFTER;
                 Ok(ticket)
             }
             (renewed, _) => renewed,
@@ -198,25 +204,26 @@ impl Kerberos {
     }
 }
 
-/// Brings a flight to its end, whatever happens to the job: run, panicked, or dropped with the pool.
+/// Brings a flight to its end, whatever happens to the job: run, panicked, or dropped before its turn.
 struct Landing {
     kerberos: Arc<Kerberos>,
     name: WindowsName,
     flight: Arc<Flight<UserCredential>>,
-    outcome: Option<Result<Arc<UserCredential>, SignInError>>,
+    /// What is said if nothing better comes.
+    outcome: Result<Arc<UserCredential>, SignInError>,
 }
 
 impl Landing {
     fn fly(mut self) {
         let deadline = self.flight.begun + self.kerberos.kdc_timeout;
         if Instant::now() >= deadline {
-            // It waited for a thread until nobody waits for it.
-            self.outcome = Some(Err(SignInError::Busy));
-            return;
+            return; // it waited for a thread until nobody waits for it
         }
         self.flight.running.store(true, Ordering::Relaxed);
-        let outcome = self.kerberos.make(&self.name, deadline);
-        match &outcome {
+        self.outcome =
+            Err(SignInError::Internal { detail: "the sign-in's thread ended before the sign-in".to_owned() });
+        self.outcome = self.kerberos.make(&self.name, deadline);
+        match &self.outcome {
             Err(SignInError::KdcUnavailable { .. } | SignInError::KdcTimeout { .. }) => {
                 // A failure that comes long after the time is about the past: the KDC may be back.
                 let now = Instant::now();
@@ -226,15 +233,12 @@ impl Landing {
             }
             _ => self.kerberos.breaker.answered(),
         }
-        self.outcome = Some(outcome);
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let outcome = self.outcome.take().unwrap_or_else(|| {
-            Err(SignInError::Internal { detail: "the sign-in's thread ended before the sign-in".to_owned() })
-        });
+        let outcome = std::mem::replace(&mut self.outcome, Err(SignInError::Busy));
         self.kerberos.users.land(&self.name, &self.flight, outcome, Instant::now());
     }
 }
@@ -265,9 +269,8 @@ impl KerberosCredential {
 
     fn attempt(&self, user: Arc<UserCredential>) -> Result<(HeaderValue, KerberosCheck), SignInError> {
         let (token, pending) = gss::token(&user, &self.kerberos.spn)?;
-        let mut header = HeaderValue::try_from(format!("Negotiate {}", STANDARD.encode(token))).map_err(|_| {
-            SignInError::Internal { detail: "the token is not a header value".to_owned() }
-        })?;
+        let mut header = HeaderValue::try_from(format!("Negotiate {}", STANDARD.encode(token)))
+            .map_err(|_| SignInError::Internal { detail: "the token is not a header value".to_owned() })?;
         header.set_sensitive(true);
         Ok((header, KerberosCheck { kerberos: self.kerberos.clone(), name: self.name.clone(), user, pending }))
     }
@@ -329,7 +332,8 @@ fn schemes(headers: &HeaderMap) -> String {
 /// Refuses what cannot work. Returns the gateway's realm.
 fn check_config(config: &KerberosConfig) -> Result<String, SignInError> {
     let refuse = |detail: String| Err(SignInError::Configuration { detail });
-    let plain = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
+    let plain =
+        |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
     match config.spn.split_once('@').map(|(service, realm)| (service.split_once('/'), realm)) {
         Some((Some((class, host)), realm))
             if [class, host, realm].iter().all(|part| plain(part)) && !realm.contains('@') => {}

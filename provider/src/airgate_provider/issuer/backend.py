@@ -140,7 +140,7 @@ def make_connection(target: Target, assertion: str) -> Connection:
         # For `http` too: Airflow masks a connection's password in the task log, wherever the value appears. Without a
         # login the HTTP hook sends no Basic credential.
         password=assertion,
-        extra=json.dumps(extra),
+        extra=json.dumps(extra) if extra else None,
     )
 
 

@@ -54,9 +54,9 @@ def verified_task_instance() -> uuid.UUID:
     scope = _asking.get()
     if scope is None:
         raise NobodyAsks(
-            "no task asks: only a task that runs under a scheduler gets a token, not the UI, the command "
-            "line, `airflow dags test` or a trigger (if a task did ask, the issuer's plugin is not loaded in this API server: "
-            "`api-server --apps execution` loads no plugins)"
+            "no task asks: only a task that runs under a scheduler gets a token, not the UI, the command line, "
+            "`airflow dags test` or a trigger (if a task did ask, the issuer's plugin is not loaded in this "
+            "API server: `api-server --apps execution` loads no plugins)"
         )
     token = scope.get(VERIFIED_TOKEN)
     if token is None:

@@ -1,0 +1,8 @@
+//! The command as its users run it: exit code, standard output, standard error.
+
+mod audit;
+mod broken;
+mod command;
+mod fixture;
+mod good;
+mod reference;

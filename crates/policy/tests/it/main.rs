@@ -1,0 +1,6 @@
+//! Tests of the policy engine through its public interface.
+
+mod compile;
+mod decide;
+mod properties;
+mod rig;

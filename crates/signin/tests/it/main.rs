@@ -1,0 +1,6 @@
+//! The crate as its users see it.
+#![allow(clippy::unwrap_used)]
+
+mod assertion;
+mod contract;
+mod lab;

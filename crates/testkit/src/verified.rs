@@ -1,0 +1,47 @@
+//! Verified tokens, for tests of what comes after the verification.
+
+use crate::TestIssuer;
+use airgate_identity::{Algorithm, IssuerConfig, KeySource, PresentedToken, VerifiedToken, Verifier};
+use serde_json::{Value, json};
+use std::{io::Write as _, sync::LazyLock, time::Duration};
+
+/// Seconds since 1970 at which [`verified`] checks.
+const NOW: u64 = 1_800_000_000;
+const AUDIENCE: &str = "airgate-test";
+
+static ISSUER: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(Algorithm::EdDsa));
+
+/// A token with these claims of an issuer that the configuration calls `issuer`, through the one way there is to get
+/// one. `iss`, `aud`, `exp` and `sub` are added where the claims lack them.
+#[must_use]
+pub fn verified(issuer: &str, assurance: &str, mut claims: Value) -> VerifiedToken {
+    for (claim, value) in [
+        ("iss", json!(ISSUER.issuer())),
+        ("aud", json!(AUDIENCE)),
+        ("exp", json!(NOW + 60)),
+        ("sub", json!("test-subject")),
+    ] {
+        if claims.get(claim).is_none() {
+            claims[claim] = value;
+        }
+    }
+    let mut keys = tempfile::NamedTempFile::new().expect("a temporary file");
+    keys.write_all(ISSUER.jwks().to_string().as_bytes()).expect("the key set is written");
+    let config = IssuerConfig {
+        name: issuer.to_owned(),
+        issuer: ISSUER.issuer().to_owned(),
+        audiences: vec![AUDIENCE.to_owned()],
+        algorithms: vec![Algorithm::EdDsa],
+        keys: KeySource::File(keys.path().to_owned()),
+        assurance: assurance.to_owned(),
+        leeway: Duration::ZERO,
+        lifetime_max: Duration::from_hours(1),
+    };
+    let verifier = Verifier::new(vec![config]).expect("a verifier");
+    let mut headers = http::HeaderMap::new();
+    let value = format!("Bearer {}", ISSUER.token(claims)).parse().expect("a header value");
+    headers.insert(http::header::AUTHORIZATION, value);
+    let presented = PresentedToken::from_headers(&headers).expect("a bearer token");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(verifier.verify(&presented, NOW)).expect("claims that an issuer may make")
+}
