@@ -20,9 +20,8 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -30,13 +29,16 @@ from urllib.parse import urlencode
 import airflow_venv
 from airflow_rest import NotReached, Rest, RestError, segment
 from ca import Authority
-from common import ADDRESS, ROOT, Lab, LabError, Process, Step, main, read_json, require_machine, run
+from common import ADDRESS, ROOT, Lab, LabError, Process, Step, main, require_machine, run
 
 HOST = "airflow.lab.test"
 PORT = 8080
 URL = f"https://{HOST}:{PORT}"
 ISSUER = f"{URL}/airgate"
 JWKS_URL = f"{ISSUER}/jwks.json"
+# For people who look into a lab that is left running: its namespace is the only place from which it can be reached.
+USER = "admin"
+PASSWORD = "airgate-lab"
 AUDIENCE = "https://gw.lab.test:9443"
 ORDERS_URL = "https://orders.gw.lab.test:9443"
 CONNECTIONS = {
@@ -55,15 +57,6 @@ HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 START_TIMEOUT_S = 240.0
 RUN_TIMEOUT_S = 180.0
 RUN_ENDED = ("success", "failed")
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A DAG run that has ended."""
-
-    dag_id: str
-    run_id: str
-    state: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +95,7 @@ class Airflow:
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "logs").mkdir(mode=0o700, parents=True)
         self.folder.chmod(0o700)
-        _write_private(self.passwords, json.dumps({"admin": secrets.token_urlsafe(24)}))
+        _write_private(self.passwords, json.dumps({USER: PASSWORD}))
         _write_private(self.issuer_key, "")
         run(["openssl", "genpkey", "-algorithm", "ED25519", "-out", str(self.issuer_key)])
         self.issuer_key.chmod(0o600)
@@ -123,7 +116,7 @@ class Airflow:
                 "parallelism": "4",
                 "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "execution_api_server_url": f"{URL}/execution/",
-                "simple_auth_manager_users": "admin:admin",
+                "simple_auth_manager_users": f"{USER}:admin",
                 "simple_auth_manager_passwords_file": str(self.passwords),
             },
             "database": {"sql_alchemy_conn": f"sqlite:///{self.folder}/airflow.db"},
@@ -182,6 +175,11 @@ class Airflow:
             argv = [str(airflow_venv.python()), "-m", "airflow", *verb]
             self.lab.start(name, argv, env={**self.environment(), **extra}, cwd=self.folder)
 
+    def start_and_wait(self) -> None:
+        """Starts all components and waits until they work."""
+        self.start()
+        self.wait()
+
     def wait(self) -> None:
         """Waits until all components say that they are healthy and the keys are served."""
         processes = self.lab.processes()
@@ -220,8 +218,20 @@ class Airflow:
             raise LabError(f"Airflow of lab `{self.lab.name}` does not run: `up` starts it")
         api = Rest(self.lab.netns, HOST, PORT, self.authority.certificate)
         if sign_in:
-            api.sign_in("admin", str(read_json(self.passwords)["admin"]))
+            api.sign_in(USER, PASSWORD)
         return api
+
+
+def venv() -> Path:
+    """The virtual environment that has Airflow, its HTTP provider, ours, and the tools for Python."""
+    return airflow_venv.folder()
+
+
+def install() -> None:
+    """Makes all that outlives a lab: the virtual environment, and a migrated database to copy."""
+    airflow_venv.ensure()
+    airflow_venv.install_editable()
+    airflow_venv.migrated_database()
 
 
 def up(
@@ -239,7 +249,7 @@ def up(
     steps: list[tuple[str, Callable[[], object]]] = [
         ("Airflow's home, keys and configuration", airflow.prepare),
         ("the provider of this checkout", lambda: airflow_venv.install_provider(airflow.site)),
-        (f"Airflow at {URL} in {lab.netns}", lambda: (airflow.start(), airflow.wait())),
+        (f"Airflow at {URL} in {lab.netns}", airflow.start_and_wait),
     ]
     try:
         for title, action in steps:
@@ -256,8 +266,8 @@ def down(lab: Lab) -> None:
     Airflow(lab).stop()
 
 
-def run_dag(lab: Lab, dag_id: str, *, timeout_s: float = RUN_TIMEOUT_S) -> Run:
-    """Runs a DAG by the scheduler and waits for its end, however it ends."""
+def run_dag(lab: Lab, dag_id: str, *, timeout_s: float = RUN_TIMEOUT_S) -> tuple[str, str]:
+    """Runs a DAG by the scheduler and waits for its end, however it ends. Returns the run's id and its state."""
     rest = Airflow(lab).rest()
     deadline = time.monotonic() + timeout_s
     _unpause(rest, dag_id, deadline)
@@ -267,7 +277,7 @@ def run_dag(lab: Lab, dag_id: str, *, timeout_s: float = RUN_TIMEOUT_S) -> Run:
     while True:
         state = str(rest.json("GET", f"{runs}/{segment(run_id)}")["state"])
         if state in RUN_ENDED:
-            return Run(dag_id, run_id, state)
+            return run_id, state
         if time.monotonic() > deadline:
             states = ", ".join(f"{t['task_id']}: {t['state']}" for t in task_instances(lab, dag_id, run_id))
             raise LabError(f"DAG run `{dag_id}/{run_id}` is `{state}` after {timeout_s:.0f} s ({states})")
@@ -299,12 +309,19 @@ def task_instances(lab: Lab, dag_id: str, run_id: str) -> list[dict[str, Any]]:
     return [dict(instance) for instance in found]
 
 
-def task_log(lab: Lab, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
+def task_log(lab: Lab, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
     """A task's log as its reader sees it: a line per event, exceptions with their message."""
     task = f"/api/v2/dags/{segment(dag_id)}/dagRuns/{segment(run_id)}/taskInstances/{segment(task_id)}"
     query = urlencode({"map_index": map_index, "full_content": "true"})
     raw = Airflow(lab).rest().text("GET", f"{task}/logs/{try_number}?{query}", accept="application/x-ndjson")
     return "".join(f"{line}\n" for line in _log_lines(raw))
+
+
+def readable_failure(log: str) -> list[str]:
+    """The lines of a task log that say why the task failed, as their reader sees them: without time and level."""
+    return [
+        line.partition(" ERROR ")[2] for line in log.splitlines() if " ERROR " in line and "Task failed" not in line
+    ]
 
 
 def _log_lines(raw: str) -> Iterator[str]:
@@ -323,12 +340,18 @@ def _log_lines(raw: str) -> Iterator[str]:
             yield f"{error.get('exc_type')}: {error.get('exc_value')}"
 
 
-def check(lab_files: Sequence[Path] = ()) -> None:
-    """The provider's formatting, lints, types and tests, and those of the lab's Airflow files."""
-    interpreter = str(airflow_venv.ensure())
-    environment = {**airflow_venv.clean_environment(), "PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}
+def check() -> None:
+    """The provider's formatting, lints, types and tests."""
+    install()
+    interpreter = str(airflow_venv.python())
+    environment = {**airflow_venv.clean_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
     provider = airflow_venv.PROVIDER
-    tools = [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["pytest", "-q", "-p", "no:cacheprovider"]]
+    tools = [
+        ["ruff", "format", "--check", "."],
+        ["ruff", "check", "."],
+        ["mypy"],
+        ["pytest", "-q", "-p", "no:cacheprovider"],
+    ]
     for argv in tools:
         with Step(f"provider: {' '.join(argv)}"):
             done = run([interpreter, "-m", *argv], env=environment, cwd=provider, timeout_s=600)
@@ -372,13 +395,13 @@ def command_line() -> int:
             require_machine()
             lab.prepare()
             up(lab)
-            print(f"{URL} (in namespace {lab.netns}; user `admin`, password in {Airflow(lab).passwords})")
+            print(f"{URL} (in namespace {lab.netns}; user `{USER}`, password `{PASSWORD}`)")
         case "run":
-            ended = run_dag(lab, options.dag_id)
-            print(f"{ended.dag_id} {ended.run_id} {ended.state}")
-            for task in task_instances(lab, ended.dag_id, ended.run_id):
+            run_id, state = run_dag(lab, options.dag_id)
+            print(f"{options.dag_id} {run_id} {state}")
+            for task in task_instances(lab, options.dag_id, run_id):
                 print(f"  {task['task_id']:<24} {task['state']}")
-            return 0 if ended.state == "success" else 1
+            return 0 if state == "success" else 1
         case "log":
             where = (options.dag_id, options.run_id, options.task_id)
             print(task_log(lab, *where, try_number=options.try_number, map_index=options.map_index), end="")

@@ -1,6 +1,7 @@
 """The lab's Python: one virtual environment per set of pinned packages, shared by all labs and checkouts.
 
-The provider is not in it: each lab installs its own checkout's into its state folder.
+Each lab installs its own checkout's provider into its state folder, which comes first on the path of its Airflow. The
+environment itself has the provider of the checkout that ran last, by reference, for its tests.
 """
 
 from __future__ import annotations
@@ -56,8 +57,6 @@ def clean_environment() -> dict[str, str]:
 
 def ensure() -> Path:
     """Makes the virtual environment unless it is there and whole. Returns its interpreter."""
-    if sys.version_info < (3, 11):
-        raise LabError(f"the lab needs Python 3.11 or later, this is {sys.version.split()[0]}")
     complete = folder() / "complete"
     if complete.exists():
         return python()
@@ -88,6 +87,20 @@ def install_provider(site: Path) -> None:
     source = ["--no-deps", "--no-build-isolation", "--no-index", "--target", str(site), str(PROVIDER)]
     run([*pip, "install", "--quiet", *source], env=clean_environment())
     run([*pip, "check"], env={**clean_environment(), "PYTHONPATH": str(site)})
+
+
+def install_editable() -> None:
+    """Points the environment's provider at this checkout's sources, unless it does already."""
+    stamp = folder() / "provider"
+    mark = f"{PROVIDER}\n{hashlib.sha256((PROVIDER / 'pyproject.toml').read_bytes()).hexdigest()}\n"
+    with _locked("provider"):
+        if stamp.exists() and stamp.read_text() == mark:
+            return
+        pip = [str(python()), "-m", "pip", "--disable-pip-version-check"]
+        source = ["--no-deps", "--no-build-isolation", "--no-index", "--editable", str(PROVIDER)]
+        run([*pip, "install", "--quiet", *source], env=clean_environment())
+        run([*pip, "check"], env=clean_environment())
+        stamp.write_text(mark)
 
 
 def migrated_database() -> Path:

@@ -17,6 +17,7 @@ from common import ADDRESS, Lab, Process
 MODULES = Path("/usr/lib/apache2/modules")
 HOST = "iis.lab.test"
 PER_REQUEST, PER_CONNECTION, ANONYMOUS = 8443, 8444, 8445
+INNER = 8446
 URLS = {
     "per_request": f"https://{HOST}:{PER_REQUEST}",
     "per_connection": f"https://{HOST}:{PER_CONNECTION}",
@@ -71,14 +72,28 @@ Listen {address}:{port}
  SSLCertificateFile {certificate}
  SSLCertificateKeyFile {key}
  Protocols http/1.1
- SetEnvIfExpr "%{{REMOTE_PORT}} =~ /^([0-9]+)$/" CONNECTION_PORT=$1
- LuaMapHandler ^/api/(orders|payroll|reports)$ {folder}/app.lua $1
- LuaMapHandler ^/echo(/.*)?$ {folder}/app.lua echo
+ SetEnvIfNoCase Transfer-Encoding chunked proxy-sendcl
+ ProxyPass / http://{address}:{inner}/ nocanon disablereuse=on
+ ProxyAddHeaders Off
+ ProxyPreserveHost On
+ RequestHeader set X-Lab-User "expr=%{{REMOTE_USER}}"
+ RequestHeader set X-Lab-Connection "expr=%{{REMOTE_PORT}}"
  LuaHookLog {folder}/log.lua w3c
  CustomLog {log} w3c
  <Location />
 {sign_in}
  </Location>
+</VirtualHost>
+"""
+
+# The app itself, behind the signed-in addresses as an ASP.NET Core app is behind IIS. Apache's Lua module reads no chunked
+# bodies: the proxy gives every body a length. Plain HTTP, within the namespace; it believes the header that names the user.
+INNER_VHOST = """\
+Listen {address}:{port}
+<VirtualHost {address}:{port}>
+ ServerName {host}
+ LuaMapHandler ^/api/(orders|payroll|reports)$ {folder}/app.lua $1
+ LuaMapHandler ^/echo(/.*)?$ {folder}/app.lua echo
 </VirtualHost>
 """
 
@@ -123,7 +138,7 @@ end
 """
 
 APP_LUA = r"""
--- The application behind the upstream. Every answer names the user that the web server signed in.
+-- The app. Every answer names the user that the web server signed in.
 local BODY_MAX = 64 * 1024 * 1024
 
 local function quote(text)
@@ -131,8 +146,9 @@ local function quote(text)
 end
 
 local function user(r)
-  if r.user == nil or r.user == "" then return "null" end
-  return quote(r.user)
+  local name = r.headers_in["X-Lab-User"]
+  if name == nil or name == "" then return "null" end
+  return quote(name)
 end
 
 local function answer(r, status, json)
@@ -142,15 +158,9 @@ local function answer(r, status, json)
   return apache2.OK
 end
 
--- nil when the body has no length in advance: Apache's Lua module does not read chunked bodies.
 local function body(r)
-  if r.headers_in["Transfer-Encoding"] then return nil end
   if (r.headers_in["Content-Length"] or "0") == "0" then return "" end
   return r:requestbody(nil, BODY_MAX) or ""
-end
-
-local function length_required(r)
-  return answer(r, 411, '{"error": "this upstream takes no chunked bodies: send a Content-Length"}')
 end
 
 -- The number of items of a JSON array, or 1 for anything else that is not empty.
@@ -171,7 +181,6 @@ end
 function orders(r)
   if r.method == "POST" then
     local sent = body(r)
-    if sent == nil then return length_required(r) end
     return answer(r, 200, string.format('{"user": %s, "accepted": {"count": %d, "bytes": %d}}', user(r), count(sent), #sent))
   end
   return answer(r, 200, string.format(
@@ -186,14 +195,13 @@ function reports(r)
   return answer(r, 200, string.format('{"user": %s, "reports": ["daily", "weekly"]}', user(r)))
 end
 
--- What the upstream saw of a request. Credentials are said to be there, never shown.
+-- What the app saw of a request. Credentials are said to be there, never shown; the proxy's own headers are left out.
 function echo(r)
   local sent = body(r)
-  if sent == nil then return length_required(r) end
   local names, seen = {}, {}
   for name, value in pairs(r:headers_in_table()) do
     local lower = name:lower()
-    if lower ~= "authorization" and lower ~= "cookie" then
+    if lower ~= "authorization" and lower ~= "cookie" and lower ~= "connection" and lower:sub(1, 6) ~= "x-lab-" then
       names[#names + 1] = lower
       seen[lower] = value
     end
@@ -207,7 +215,7 @@ function echo(r)
     .. '"headers": {%s}, "body_bytes": %d, "connection": %s}',
     user(r), quote(r.method), quote(r.uri), quote(r.args or ""), quote(r.the_request),
     scheme and quote(scheme) or "null", table.concat(headers, ", "), #sent,
-    quote(r.subprocess_env["CONNECTION_PORT"] or "")))
+    quote(r.headers_in["X-Lab-Connection"] or "")))
 end
 """
 
@@ -249,13 +257,14 @@ def start(lab: Lab, authority: Authority, keytab: Path) -> Process:
 
 def _configuration(lab: Lab, leaf: Leaf, keytab: Path) -> str:
     home = folder(lab)
-    names = "mpm_event authn_core authz_core authz_user mime dir ssl socache_shmcb log_config unixd env setenvif lua auth_gssapi"
+    names = "mpm_event authn_core authz_core authz_user mime dir ssl socache_shmcb log_config unixd env setenvif headers proxy proxy_http lua auth_gssapi"
     modules = [
         f"LoadModule {name}_module {MODULES}/mod_{name}.so"
         for name in names.split()
         if (MODULES / f"mod_{name}.so").exists()
     ]  # some are built in
     parts = [SERVER.format(folder=home, host=HOST, user=USER, modules="\n".join(modules), log_format=LOG_FORMAT)]
+    parts.append(INNER_VHOST.format(address=ADDRESS, port=INNER, host=HOST, folder=home))
     for port, sign_in in (
         (PER_REQUEST, NEGOTIATE.format(keytab=keytab, bound="Off")),
         (PER_CONNECTION, NEGOTIATE.format(keytab=keytab, bound="On")),
@@ -265,6 +274,7 @@ def _configuration(lab: Lab, leaf: Leaf, keytab: Path) -> str:
             VHOST.format(
                 address=ADDRESS,
                 port=port,
+                inner=INNER,
                 host=HOST,
                 folder=home,
                 certificate=leaf.certificate,

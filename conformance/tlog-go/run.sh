@@ -12,7 +12,7 @@ if ! command -v go >/dev/null || [ ! -d "$packages/src/golang.org/x/mod/sumdb/tl
     exit 3
 fi
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-if [ -z "${GOCACHE:-}" ]; then
+if [ -z "${GOCACHE:-}${HOME:-}" ]; then
     GOCACHE=$(mktemp -d)
     export GOCACHE
     trap 'rm -rf "$GOCACHE"' EXIT

@@ -62,7 +62,7 @@ def read(folder: Path, kind: str, index: int, width: int) -> bytes:
 
 def bundle(content: bytes, width: int) -> list[bytes]:
     """The entries of a bundle."""
-    entries = []
+    entries: list[bytes] = []
     while len(entries) < width:
         length = int.from_bytes(content[:2], "big")
         if len(content) < 2 + length:

@@ -1,14 +1,16 @@
 """Checks the documents against the tree, so that a page cannot outlive what it tells of.
 
     python3 docs/tests/check.py                 links, paths, tests, codes, fields, and the syntax of every sample
-    AIRGATE_BIN=… python3 docs/tests/check.py   also each command line and each configuration, by the program itself
+    AIRGATE_BIN=… python3 docs/tests/check.py   also each command line and each configuration, by the program itself,
+                                                and the auditor's `verify_log.py` on a log that it writes
 
 Conventions of the pages:
 
-- `test: name` in backticks names a test that must be in the tree (`test: compile_fail/name` a case that must not compile);
+- `test: name` in backticks names a test that must be in the tree, `test: compile_fail/name` one that must not compile;
 - in a ```console block, lines that start with `$ ` are commands;
 - a ```toml block that starts with `# airgate.toml` is a whole configuration; with `# airgate.toml, in part`, it is
-  laid over `examples/quickstart/airgate.toml`. `airgate check` must accept both, and every `airgate.toml` of `examples/`.
+  laid over `examples/quickstart/airgate.toml`. `airgate check` must accept both, and each `airgate.toml` in `examples`;
+- the tables between `<!-- codes -->`, or `<!-- entry fields -->`, and `<!-- end -->` name all of their kind.
 
 Exit code 0: all is so. 1: one line for each fault.
 """
@@ -34,6 +36,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import verifier
+
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart" / "airgate.toml"
 PROBLEMS = ROOT / "docs" / "reference" / "problems.md"
@@ -45,7 +49,7 @@ TOP = ("bench", "conformance", "console", "crates", "docs", "examples", "fuzz", 
 SKIPPED = {"target", "node_modules", ".git", ".venv"}
 FENCE = re.compile(r"^( *)(`{3,})([\w-]*)[^\n]*\n(.*?)^\1\2[ \t]*$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
-LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 TEST = re.compile(r"`test: ([\w/]+)`")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 ENVIRONMENT = re.compile(r"[A-Z_]+=\S*")
@@ -88,7 +92,9 @@ def tree(suffix: str) -> Iterator[Path]:
 
 def pages() -> list[Path]:
     """Every document of the project."""
-    return sorted(path for path in tree(".md") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts))
+    return sorted(
+        path for path in tree(".md") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    )
 
 
 def line_of(text: str, at: int) -> int:
@@ -99,7 +105,8 @@ def line_of(text: str, at: int) -> int:
 def blocks(page: Path, text: str) -> list[Block]:
     """The fenced blocks of a page."""
     return [
-        Block(page, line_of(text, match.start(4)), match[3], textwrap.dedent(match[4])) for match in FENCE.finditer(text)
+        Block(page, line_of(text, match.start(4)), match[3], textwrap.dedent(match[4]))
+        for match in FENCE.finditer(text)
     ]
 
 
@@ -159,14 +166,16 @@ def check_paths(report: Report, page: Path, text: str) -> None:
 
 @cache
 def tests() -> frozenset[str]:
-    """The names of all tests: Rust functions under a test attribute or in `proptest!`, Python functions, compile-fail cases."""
+    """The names of all tests: Rust functions under a test attribute, Python functions, compile-fail cases."""
     found: set[str] = set()
     for path in tree(".rs"):
         text = path.read_text(encoding="utf-8")
-        found.update(re.findall(r"#\[(?:\w+::)?test\b[^\]]*\](?:\s*(?:#\[[^\]]*\]|///[^\n]*))*\s*(?:async )?fn (\w+)", text))
+        found.update(
+            re.findall(r"#\[(?:\w+::)?test\b[^\]]*\](?:\s*(?:#\[[^\]]*\]|///[^\n]*))*\s*(?:async )?fn (\w+)", text)
+        )
         if path.parent.name == "compile_fail":
             found.add(f"compile_fail/{path.stem}")
-    for path in tree(".py"):
+    for path in (path for path in tree(".py") if "tests" in path.parts):
         found.update(re.findall(r"^ *(?:async )?def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE))
     return frozenset(found)
 
@@ -465,6 +474,18 @@ def check_with_program(report: Report, program: Program, all_blocks: list[Block]
         check_configuration(report, program, block.page, block.line, text)
 
 
+def check_verifier(report: Report, program: Program) -> None:
+    """The auditor's program accepts a log of the gateway, and no changed one."""
+    if shutil.which("openssl") is None or not verifier.can_run():
+        print(f"docs: skipped: {verifier.VERIFY.name} (it needs openssl, and `cryptography` for {sys.executable})")
+        return
+    report.count("logs")
+    with tempfile.TemporaryDirectory() as name:
+        make_certificate(Path(name) / "tls.pem", Path(name) / "tls.key")
+        for wrong in verifier.faults(program.path, Path(name)):
+            report.fault(verifier.VERIFY, 1, wrong)
+
+
 def main() -> int:
     """Checks everything; prints what is wrong."""
     report = Report()
@@ -484,11 +505,16 @@ def main() -> int:
     path = os.environ.get("AIRGATE_BIN", "")
     if path:
         check_with_program(report, Program(path), all_blocks)
+        check_verifier(report, Program(path))
     else:
-        print("docs: skipped: command lines and configurations (set AIRGATE_BIN to the `airgate` program)")
+        print(
+            "docs: skipped: command lines, configurations and verify_log.py (set AIRGATE_BIN to the `airgate` program)"
+        )
     for fault in report.faults:
         print(fault)
-    print(f"docs: {', '.join(f'{number} {what}' for what, number in report.checked.items())}; {len(report.faults)} faults")
+    print(
+        f"docs: {', '.join(f'{number} {what}' for what, number in report.checked.items())}; {len(report.faults)} faults"
+    )
     return 1 if report.faults else 0
 
 

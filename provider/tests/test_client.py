@@ -59,7 +59,7 @@ def test_refusal_names_what_why_entry_and_change(
     assert str(error).splitlines() == [
         f"the gateway refused `GET /status/{status}/{code}` ({status} {code}, route `orders`)",
         f"  why:     detail of {code}",
-        "  entry:   41 (airgate audit show 41)",
+        "  record:  entry 41 (airgate audit show 41)",
         f"  change:  help for {code}",
         f"  request: {REQUEST_ID}",
     ]

@@ -33,6 +33,7 @@ pytestmark = [
 TOKEN = "eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl"
 ISSUER = "https://airflow.example/airgate"
 AUDIENCE = "https://gw.example"
+DAGS = Path(__file__).parent / "dags"
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,14 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, tls: tuple[Path, Path], se
     settings = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__API_AUTH__JWT_SECRET": "for these tests only: " + "x" * 64,
         "AIRFLOW_CONN_BENCH": json.dumps(bench),
+        "AIRFLOW_CONN_BENCH_HTTP": json.dumps(
+            {**bench, "conn_type": "http", "extra": {"Authorization": f"Bearer {TOKEN}", "verify": str(tls[0])}}
+        ),
         "AIRFLOW_CONN_STORED": json.dumps({**bench, "password": ""}),
         "AIRFLOW__SECRETS__BACKEND": "airgate_provider.issuer.backend.AirgateSecretsBackend",
         "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(backend),
@@ -84,14 +88,14 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, tls: tuple[Path, Path], se
 
 @pytest.fixture
 def run_task(airflow: Path) -> Callable[..., Any]:
-    """Runs one operator as a DAG by `dag.test()`; returns the DAG run's task instance."""
+    """Runs a DAG of tests/dags by `dag.test()`; returns its only task instance."""
 
-    def run(make: Callable[[], Any], dag_id: str) -> Any:
-        from airflow.sdk import DAG
+    def run(dag_id: str) -> Any:
+        from airflow.dag_processing.dagbag import DagBag
 
-        with DAG(dag_id=dag_id, schedule=None) as dag:
-            make()
-        (instance,) = dag.test().get_task_instances()
+        bag = DagBag(dag_folder=DAGS)
+        assert not bag.import_errors, bag.import_errors
+        (instance,) = bag.dags[dag_id].test().get_task_instances()
         return instance
 
     return run
@@ -108,13 +112,9 @@ def api(airflow: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def task(run_task: Callable[..., Any], request: pytest.FixtureRequest) -> Any:
+def task(run_task: Callable[..., Any]) -> Any:
     """A task instance in the database, put into the state `running`."""
-    from airflow.providers.standard.operators.empty import EmptyOperator
-
-    done = run_task(
-        lambda: EmptyOperator(task_id="only"), f"of_{request.node.name.partition('[')[0]}_{uuid.uuid4().hex[:8]}"
-    )
+    done = run_task("empty")
     set_state(done.id, "running")
     return done
 
@@ -132,7 +132,8 @@ def task_token(ti_id: uuid.UUID | str, **extra: Any) -> str:
     """A task token as Airflow's scheduler makes it."""
     from airflow.api_fastapi.execution_api.app import _jwt_generator
 
-    return str(_jwt_generator().generate({"sub": str(ti_id), **extra}))
+    make: Any = _jwt_generator
+    return str(make().generate({"sub": str(ti_id), **extra}))
 
 
 def ask(api: Any, conn_id: str, token: str | None) -> Any:
@@ -274,7 +275,8 @@ def test_the_provider_is_known_to_airflow(airflow: Path) -> None:
     from airflow import plugins_manager
     from airflow.providers_manager import ProvidersManager
 
-    manager = ProvidersManager()
+    make: Any = ProvidersManager
+    manager = make()
     assert "airflow-provider-airgate" in manager.providers
     assert manager.hooks["airgate"] is not None
     apps, middlewares = plugins_manager.get_fastapi_plugins()
@@ -282,46 +284,44 @@ def test_the_provider_is_known_to_airflow(airflow: Path) -> None:
     assert [m["name"] for m in middlewares] == ["Airgate issuer"]
 
 
-def make_operator(**options: Any) -> Callable[[], Any]:
-    def make() -> Any:
-        from airgate_provider.operator import AirgateOperator
-
-        return AirgateOperator(**{"task_id": "call", "airgate_conn_id": "bench", **options})
-
-    return make
-
-
 def test_operator_posts_and_returns_what_the_filter_makes(
     run_task: Callable[..., Any], server_for_all: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server_for_all.seen.clear()
-    instance = run_task(
-        make_operator(
-            endpoint="/api/{{ dag.dag_id }}?secret=hunter2",
-            method="POST",
-            json={"total": "{{ 1 + 1 }}"},
-            response_check=lambda answer: answer.status_code == 200,
-            response_filter=lambda answer, task: [task.task_id, answer.json()["user"]],
-            log_response=True,
-        ),
-        "operator_posts",
-    )
+    instance = run_task("posts")
     assert instance.state == "success"
     assert instance.xcom_pull(task_ids="call") == ["call", "svc-orders@LAB.TEST"]
     (seen,) = server_for_all.seen
-    assert (seen.target, seen.body) == ("/api/operator_posts?secret=hunter2", b'{"total": "2"}')
+    assert (seen.target, seen.body) == ("/api/posts?secret=hunter2", b'{"total": "2"}')
     said = "".join(capfd.readouterr())
-    for part in ("::group::airgate POST /api/operator_posts: 200 permitted", "entry:      41", "airgate audit show 41"):
+    for part in ("::group::airgate POST /api/posts: 200 permitted", "entry:      41", "airgate audit show 41"):
         assert part in said
     assert TOKEN not in said
     assert "hunter2" not in said
+
+
+def test_the_unmodified_http_operator_carries_the_token_and_logs_the_call(
+    run_task: Callable[..., Any],
+    server_for_all: Server,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="airflow.task.airgate")
+    server_for_all.seen.clear()
+    assert run_task("stock").state == "success"
+    (seen,) = server_for_all.seen
+    assert (seen.target, seen.headers["authorization"]) == ("/api/orders", f"Bearer {TOKEN}")
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert "::group::airgate GET /api/orders: 200 permitted" in said
+    assert "airgate audit show 41" in said
+    assert TOKEN not in said
 
 
 def test_operator_says_what_was_refused_and_spends_no_retry(
     run_task: Callable[..., Any], server_for_all: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server_for_all.seen.clear()
-    instance = run_task(make_operator(endpoint="/status/403/not_granted", retries=3), "operator_refused")
+    instance = run_task("refused")
     assert (instance.state, len(server_for_all.seen)) == ("failed", 1)
     said = "".join(capfd.readouterr())
     for part in ("the gateway refused `GET /status/403/not_granted`", "detail of not_granted", "help for not_granted"):
@@ -330,14 +330,14 @@ def test_operator_says_what_was_refused_and_spends_no_retry(
 
 
 def test_operator_fails_when_the_check_does_not_accept(run_task: Callable[..., Any]) -> None:
-    assert run_task(make_operator(endpoint="/", response_check=lambda _: False), "operator_check").state == "failed"
+    assert run_task("check_fails").state == "failed"
 
 
 def test_operator_without_a_task_token_says_where_the_reason_is(
     run_task: Callable[..., Any], server_for_all: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server_for_all.seen.clear()
-    instance = run_task(make_operator(endpoint="/", airgate_conn_id="orders"), "operator_in_dag_test")
+    instance = run_task("no_token")
     assert (instance.state, server_for_all.seen) == ("failed", [])
     said = "".join(capfd.readouterr())
     assert "no token for connection `orders`" in said or "issued no token for connection `orders`" in said

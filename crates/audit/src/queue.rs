@@ -106,7 +106,7 @@ impl Shared {
     fn push_outcome(&self, item: Item) {
         let mut queue = self.queue.lock();
         // After the end, the next start closes the intent as `gateway_stopped`, or the close has done so.
-        if queue.closed || queue.stop.is_some() {
+        if queue.closed {
             return;
         }
         queue.outcomes.push_back(item);

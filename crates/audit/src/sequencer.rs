@@ -267,10 +267,23 @@ impl Sequencer {
         }
     }
 
+    /// Writes the outcomes that came meanwhile, and takes no more: exactly one of them and the close writes each outcome.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            let mut queue = self.shared.queue.lock();
+            if queue.outcomes.is_empty() {
+                queue.closed = true;
+                return Ok(());
+            }
+            self.owed.append(&mut queue.outcomes);
+            drop(queue);
+            self.commit(Vec::new())?;
+        }
+    }
+
     fn finish(mut self, stop: Stop, written: io::Result<()>) -> Result<(), Unavailable> {
         let result = written.and_then(|()| {
-            // Handles that answers of the last batch dropped have queued their outcomes behind `stop`: they are refused
-            // there, and closed here with all that is open.
+            self.drain()?;
             if stop == Stop::Orderly {
                 let closed = self.close_open("the gateway stopped before the request ended")?;
                 self.note(GatewayEvent::Stopped, 0, closed)?;

@@ -88,7 +88,7 @@ Exit codes: 0 verified, 1 not verified, 2 wrong command line, configuration or k
     /// Find calls in a log, each with its outcome.
     #[command(after_help = "Examples:
   airgate audit search --config airgate.toml --dag nightly_orders --since 2026-01-31T00:00:00Z
-  airgate audit search --log ./copy --code not_in_role --json
+  airgate audit search --log ./copy --code not_in_role --json | jq '.[].index'
 
 Exit codes: 0 done (also where nothing was found), 2 wrong command line or configuration, 3 no log there or not readable.")]
     Search(Box<Search>),
@@ -178,7 +178,7 @@ pub(crate) struct Search {
     /// Most calls that are shown.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) limit: u64,
-    /// Print one JSON object a line instead of a table.
+    /// Print one JSON list instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -194,3 +194,19 @@ fn has_roca_structure(n: &[u8]) -> bool {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_structure_of_roca_from_that_of_other_numbers() {
+        // 65537 to the powers 0, 1 and 2.
+        for n in [&[1_u8][..], &[1, 0, 1], &[1, 0, 2, 0, 1]] {
+            assert!(has_roca_structure(n), "{n:?}");
+        }
+        for n in [&[2_u8][..], &[1, 0, 3], &[0xff; 256]] {
+            assert!(!has_roca_structure(n), "{n:?}");
+        }
+    }
+}

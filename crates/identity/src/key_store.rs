@@ -31,7 +31,7 @@ pub(crate) struct KeyStore {
     timing: Timing,
     clock: MonotonicClock,
     background: Background,
-    known: RwLock<Known>,
+    known: RwLock<Arc<Known>>,
     flights: Mutex<Flights>,
 }
 
@@ -42,7 +42,7 @@ struct Known {
     bytes: Bytes,
     loaded_at: Option<Instant>,
     /// Why the last attempt failed, if it did.
-    fault: Option<Arc<str>>,
+    fault: Option<String>,
     generation: u64,
 }
 
@@ -85,7 +85,7 @@ impl KeyStore {
             store.install(0, Ok(bytes));
             let known = store.known.read();
             if let Some(fault) = &known.fault {
-                return Err(unusable(fault.to_string()));
+                return Err(unusable(fault.clone()));
             }
             if known.set.keys.is_empty() {
                 return Err(unusable(format!("it holds no usable key ({})", known.set.refused.join("; "))));
@@ -101,7 +101,7 @@ impl KeyStore {
             // A key that was taken out of the file is gone with the next request a second later.
             self.refresh(self.timing.file_interval).await;
         }
-        let known = self.known.read().clone();
+        let known = Arc::clone(&self.known.read());
         let age = self.age(&known);
         if let Some(key) = known.set.keys.get(kid)
             && age.is_some_and(|age| age < self.timing.stale_max)
@@ -125,8 +125,8 @@ impl KeyStore {
     }
 
     fn look_up(&self, kid: &str) -> Result<Arc<Key>, KeyFault> {
-        let known = self.known.read().clone();
-        let fault = known.fault.as_deref().unwrap_or("no key set has been fetched yet").to_owned();
+        let known = Arc::clone(&self.known.read());
+        let fault = known.fault.as_deref().unwrap_or("no key set has been fetched in time").to_owned();
         if self.age(&known).is_none_or(|age| age >= self.timing.stale_max) {
             return Err(KeyFault::Unavailable(fault));
         }
@@ -160,9 +160,7 @@ impl KeyStore {
     /// Joins the running fetch or starts one; `None` while cooling down.
     fn fetch(self: &Arc<Self>, cool_down: Duration) -> Option<watch::Receiver<()>> {
         let now = (self.clock)();
-        let handle = self.background.read().clone().or_else(|| Handle::try_current().ok())?;
-        let (landing, ended) = watch::channel(());
-        let flight = {
+        let (flight, handle, ended) = {
             let mut flights = self.flights.lock();
             if let Some(running) = &flights.running
                 && now.saturating_duration_since(running.started_at) < self.flight_max()
@@ -172,14 +170,18 @@ impl KeyStore {
             if flights.ended_at.is_some_and(|ended_at| now.saturating_duration_since(ended_at) < cool_down) {
                 return None;
             }
+            let handle = self.background.read().clone().or_else(|| Handle::try_current().ok())?;
+            let (landing, ended) = watch::channel(());
             flights.generation += 1;
             let generation = flights.generation;
             flights.running = Some(Running { generation, started_at: now, ended: ended.clone() });
-            Flight { store: Arc::clone(self), generation, _landing: landing }
+            (Flight { store: Arc::clone(self), generation, landed: false, _landing: landing }, handle, ended)
         };
         // INVARIANT: no lock is held here. A runtime that is shutting down drops the flight at once, and that locks.
         handle.spawn(async move {
+            let mut flight = flight;
             let loaded = flight.store.source.load(flight.store.timing.fetch_timeout).await;
+            flight.landed = true;
             flight.store.install(flight.generation, loaded);
         });
         Some(ended)
@@ -187,7 +189,7 @@ impl KeyStore {
 
     /// A good answer replaces the keys; a bad one leaves them, and is remembered.
     fn install(&self, generation: u64, loaded: Result<Bytes, String>) {
-        let before = self.known.read().clone();
+        let before = Arc::clone(&self.known.read());
         let read = loaded.and_then(|bytes| {
             if before.loaded_at.is_some() && before.bytes == bytes {
                 return Ok((Arc::clone(&before.set), bytes));
@@ -205,13 +207,13 @@ impl KeyStore {
             }
             Err(fault) => {
                 tracing::warn!(issuer = self.issuer, "no new key set: {fault}");
-                Known { fault: Some(fault.into()), generation, ..before }
+                Known { fault: Some(fault), generation, ..Known::clone(&before) }
             }
         };
         let mut known = self.known.write();
         // A flight that was given up may land after its successor.
         if known.generation <= generation {
-            *known = after;
+            *known = Arc::new(after);
         }
     }
 }
@@ -220,11 +222,15 @@ impl KeyStore {
 struct Flight {
     store: Arc<KeyStore>,
     generation: u64,
+    landed: bool,
     _landing: watch::Sender<()>,
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if !self.landed {
+            self.store.install(self.generation, Err("the fetch was cut off".to_owned()));
+        }
         let now = (self.store.clock)();
         let mut flights = self.store.flights.lock();
         if flights.running.as_ref().is_some_and(|running| running.generation == self.generation) {

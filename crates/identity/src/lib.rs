@@ -14,6 +14,8 @@ mod presented;
 mod source;
 mod verified;
 mod verifier;
+#[cfg(test)]
+mod wycheproof;
 
 pub use error::{IssuerError, TokenError};
 pub use presented::PresentedToken;

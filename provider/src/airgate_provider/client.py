@@ -181,7 +181,7 @@ class Answer:
         if problem is not None:
             return refusal_class(self.status_code)(self.method, self.path, problem)
         named = f"`{self.method} {self.path}`"
-        where = f"\n  entry:   {audit_command(self.entry)}\n  request: {self.request_id or 'not named'}"
+        where = f"\n  record:  {audit_command(self.entry)}\n  request: {self.request_id or 'not named'}"
         if self.status_code in REDIRECTS:
             target = one_line(self.headers.get("location", ""), 200).partition("?")[0]
             return AirgateRedirected(
@@ -269,7 +269,7 @@ class GatewayClient:
             response = session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
             with response:
                 content = self._read(response, method, path, started + gateway.total_timeout_s)
-        except (requests.exceptions.RequestException, OSError) as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # `from None`: requests' own messages repeat the address with its query.
             raise network_error(error, method, path, gateway) from None
         return Answer(
@@ -291,7 +291,9 @@ class GatewayClient:
         """Reads the body within the bounds of size (after decompression) and time."""
         parts: list[bytes] = []
         size = 0
-        for part in response.iter_content(CHUNK_BYTES):
+        # `read1` returns what has come: `iter_content` would wait for a whole chunk, and a peer that sends a byte now
+        # and then would never meet the deadline.
+        while part := response.raw.read1(CHUNK_BYTES, decode_content=True):
             size += len(part)
             if size > self.gateway.answer_bytes_max:
                 raise AirgateAnswerTooLarge(
@@ -358,7 +360,7 @@ def _cause(error: BaseException, place: str, gateway: Gateway) -> tuple[str, str
             )
         if isinstance(cause, ssl.SSLError):
             return f"TLS: {one_line(str(cause.reason or cause), 300)}", f"check that {place} speaks TLS 1.2 or 1.3"
-    if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, requests.exceptions.ConnectionError | urllib3.exceptions.ProtocolError):
         return "the connection ended before the answer was whole", sent
     return one_line(type(error).__name__, 100), sent
 

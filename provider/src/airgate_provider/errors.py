@@ -181,13 +181,11 @@ def _text(value: object) -> str:
 
 def _refusal_message(method: str, path: str, problem: Problem) -> str:
     place = "".join(f", {what} `{name}`" for what, name in (("route", problem.route), ("grant", problem.grant)) if name)
-    entry = "none" if problem.entry is None else str(problem.entry)
+    record = audit_command(None) if problem.entry is None else f"entry {problem.entry} ({audit_command(problem.entry)})"
     lines = [
         f"the gateway refused `{method} {path}` ({problem.status} {problem.code}{place})",
         f"  why:     {problem.detail or problem.title or 'the gateway gave no reason'}",
-        f"  entry:   {entry} ({audit_command(problem.entry)})"
-        if problem.entry is not None
-        else f"  entry:   {audit_command(None)}",
+        f"  record:  {record}",
         f"  change:  {problem.help or 'ask the gateway’s operator, naming the entry and the request'}",
         f"  request: {problem.request_id or 'not named'}",
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook, mask_secret
 
+from airgate_provider import call_log
 from airgate_provider.client import Answer, Gateway, GatewayClient, probe
 from airgate_provider.errors import (
     AirgateBadRequest,
@@ -106,13 +106,11 @@ class AirgateHook(BaseHook):
         try:
             answer = client.request(method, endpoint, query=query, data=data, json=json, headers=headers)
         except AirgateError as error:
-            with self._group(f"airgate {method} {_path(endpoint)}: no answer"):
+            with call_log.group(self.log, f"airgate {method} {_path(endpoint)}: no answer"):
                 self.log.info("%-11s %s", "entry:", "unknown: there was no answer to name it")
             self._log_lines(error)
             raise
-        with self._group(f"airgate {method} {answer.path}: {answer.status_code} {answer.decision}"):
-            for name, value in answer.describe():
-                self.log.info("%-11s %s", f"{name}:", value)
+        call_log.write(self.log, answer)
         failure = answer.error()
         if failure is not None:
             # Outside the group, which Airflow's UI folds: this is what the reader came for.
@@ -123,15 +121,6 @@ class AirgateHook(BaseHook):
     def _log_lines(self, error: AirgateError) -> None:
         for line in str(error).splitlines():
             self.log.error("%s", line)
-
-    @contextlib.contextmanager
-    def _group(self, title: str) -> Iterator[None]:
-        """Lines that Airflow's UI folds under a title."""
-        self.log.info("::group::%s", title)
-        try:
-            yield
-        finally:
-            self.log.info("::endgroup::")
 
     def test_connection(self) -> tuple[bool, str]:
         """Reaches the gateway and checks its certificate. A token and a grant cannot be tested without a task."""

@@ -3,8 +3,8 @@ use crate::disk::{Disk, RealDisk};
 use crate::entry::{Entry, EntryBody, GatewayEvent, rfc3339};
 use crate::tiles;
 use airgate_tlog::{
-    Checkpoint, CheckpointError, Edge, Hash, TILE_WIDTH, TilePath, VerifierKey, consistency_proof, leaf_hash,
-    node_from_tile, verify_consistency,
+    Checkpoint, CheckpointError, EMPTY_ROOT, Edge, Hash, TILE_WIDTH, TilePath, VerifierKey, consistency_proof,
+    leaf_hash, node_from_tile, verify_consistency,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -198,6 +198,9 @@ impl Check<'_> {
             old_size: old.size,
             detail: detail.to_string(),
         };
+        if old.size == 0 && old.root == EMPTY_ROOT {
+            return Ok(0);
+        }
         let proof = consistency_proof(old.size, now.size, |level, index| self.node(level, index))?
             .ok_or_else(|| rewritten(&"entries are missing at the end"))?;
         verify_consistency(old.size, now.size, &proof, &old.root, &now.root).map_err(|error| rewritten(&error))?;

@@ -164,6 +164,12 @@ impl SimDisk {
         self.state.lock().checkpoints.clone()
     }
 
+    /// Keeps the latest only.
+    pub(crate) fn forget_old_checkpoints(&self) {
+        let checkpoints = &mut self.state.lock().checkpoints;
+        checkpoints.drain(..checkpoints.len().saturating_sub(1));
+    }
+
     pub(crate) fn names(&self) -> BTreeSet<PathBuf> {
         self.state.lock().names.keys().cloned().collect()
     }

@@ -84,16 +84,8 @@ pub(crate) fn issuers(report: &Report, issuers: &[Placed<IssuerConfig>]) {
     }
 }
 
-pub(crate) fn routes(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) {
+pub(crate) fn routes(report: &Report, names: &Names<'_>) {
     let upstreams = names.upstreams.iter().map(|upstream| upstream.name.as_str());
-    let granted_roles: BTreeSet<&str> =
-        grants.iter().filter_map(|grant| grant.role.as_ref()).map(|role| role.value.as_str()).collect();
-    let granted_routes: BTreeSet<&str> = names
-        .roles
-        .iter()
-        .filter(|role| granted_roles.contains(role.name.as_str()))
-        .flat_map(|role| role.allow.iter().map(|allow| allow.route.value.as_str()))
-        .collect();
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     for route in names.routes {
         let who = format!("route `{}`", route.name);
@@ -114,13 +106,28 @@ pub(crate) fn routes(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) 
                 );
             }
         }
-        if !granted_routes.contains(route.name.as_str()) {
-            let help = format!(
-                "let a granted role allow it: `allow = [{{ route = \"{}\", methods = [\"GET\"], paths = [\"/**\"] }}]`",
-                route.name
-            );
-            report.warning(route.at, format!("{who}: nobody is granted it, every request is denied"), help);
-        }
+    }
+}
+
+/// Told where all else is right: with an error in a grant or role, it would be the error's echo.
+pub(crate) fn unused_routes(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) {
+    if report.has_errors() {
+        return;
+    }
+    let granted_roles: BTreeSet<&str> =
+        grants.iter().filter_map(|grant| grant.role.as_ref()).map(|role| role.value.as_str()).collect();
+    let granted_routes: BTreeSet<&str> = names
+        .roles
+        .iter()
+        .filter(|role| granted_roles.contains(role.name.as_str()))
+        .flat_map(|role| role.allow.iter().map(|allow| allow.route.value.as_str()))
+        .collect();
+    for route in names.routes.iter().filter(|route| !granted_routes.contains(route.name.as_str())) {
+        let name = &route.name;
+        let help = format!(
+            "let a granted role allow it: `allow = [{{ route = \"{name}\", methods = [\"GET\"], paths = [\"/**\"] }}]`"
+        );
+        report.warning(route.at, format!("route `{name}`: nobody is granted it, every request is denied"), help);
     }
 }
 

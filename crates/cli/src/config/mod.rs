@@ -8,6 +8,7 @@ mod raw;
 mod reader;
 pub(crate) mod report;
 pub(crate) mod schema;
+mod sign_in;
 mod units;
 mod url;
 
@@ -123,10 +124,11 @@ fn resolve(root: Section<'_>, base: &Path) -> Option<Config> {
     let names = cross::Names { issuers: &issuer_names, upstreams: &upstreams, routes: &routes, roles: &roles };
     cross::listeners(report, &listeners);
     cross::issuers(report, &issuers);
-    cross::routes(report, &names, &grants);
+    cross::routes(report, &names);
     cross::roles(report, &names);
     cross::grants(report, &names, &grants);
     let verifier = cross::verifier(report, &issuers);
+    cross::unused_routes(report, &names, &grants);
     let (policy, grants) = cross::policy(report, &names, &grants, policy_files);
     if report.has_errors() {
         return None;

@@ -4,12 +4,12 @@ use super::{
     files::{self, Access},
     reader::{Placed, Section},
     report::At,
-    schema, url,
+    schema, sign_in, url,
 };
 use airgate_audit::LogConfig;
 use airgate_gateway::{Limits, ListenerConfig, Match, Scheme, TlsFiles};
 use airgate_identity::{Algorithm, IssuerConfig, KeySource};
-use airgate_signin::{AssertionConfig, KerberosConfig, SignInConfig};
+use airgate_signin::SignInConfig;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -109,7 +109,7 @@ fn tls_files(section: Section<'_>, base: &Path) -> Option<TlsFiles> {
 /// `None` where a part was wrong.
 pub(crate) fn issuer(section: Section<'_>, base: &Path) -> Option<Placed<IssuerConfig>> {
     let danger = section.flag("danger_allow_http").filter(|flag| flag.value);
-    let url = section.text("url").filter(|text| is_good_url(&section, "url", text, danger.is_some()));
+    let url = section.text("url").filter(|text| is_good_url(&section, "url", text, Some(danger.is_some())));
     let audiences = section.texts("audiences").map(|all| all.into_iter().map(|one| one.value).collect());
     let assurance = section.word("assurance");
     let is_task = assurance.as_ref().is_some_and(|word| word.value == "task");
@@ -161,17 +161,19 @@ fn algorithms(section: &Section<'_>, is_task: bool) -> Option<Vec<Algorithm>> {
     Some(named.collect())
 }
 
-fn is_good_url(section: &Section<'_>, key: &str, text: &Placed<String>, allow_http: bool) -> bool {
+/// `allow_http`: whether `danger_allow_http` is on; none where there is no such key.
+pub(crate) fn is_good_url(section: &Section<'_>, key: &str, text: &Placed<String>, allow_http: Option<bool>) -> bool {
     match url::parse(&text.value) {
         Err(why) => {
-            section.error(text.at, format!("`{key}`: `{}` {why}", text.value), "write it as `https://host/path`")
+            let message = format!("`{key}`: `{}` {why}", url::without_user(&text.value));
+            section.error(text.at, message, "write it as `https://host/path`");
         }
-        Ok(parts) if !parts.is_https && !allow_http => {
-            section.error(
-                text.at,
-                format!("`{key}`: `{}` is not https", text.value),
-                "use `https`, or set `danger_allow_http = true` in a lab",
-            );
+        Ok(parts) if !parts.is_https && allow_http != Some(true) => {
+            let help = match allow_http {
+                Some(_) => "use `https`, or set `danger_allow_http = true` in a lab",
+                None => "use `https`",
+            };
+            section.error(text.at, format!("`{key}`: `{}` is not https", text.value), help);
         }
         Ok(_) => return true,
     }
@@ -208,7 +210,7 @@ fn key_source(
     }
     let ca_file = ca_file.map(|path| path.value);
     if let Some(text) = by_url {
-        let is_good = is_good_url(section, "jwks_url", &text, danger_allow_http);
+        let is_good = is_good_url(section, "jwks_url", &text, Some(danger_allow_http));
         return is_good.then_some(KeySource::Url { url: text.value, ca_file, danger_allow_http });
     }
     if section.has("jwks_url") {
@@ -226,7 +228,7 @@ pub(crate) fn upstream(section: Section<'_>, base: &Path) -> Upstream {
     if let Some(path) = &ca_file {
         files::certificates(&section, "ca_file", path);
     }
-    let sign_in = sign_in(&section, base);
+    let sign_in = sign_in::sign_in(&section, base);
     let connect_timeout = section.duration("connect_timeout");
     let answer_timeout = section.duration("answer_timeout");
     let connections_max = count(section.number("connections_max"));
@@ -246,7 +248,7 @@ fn upstream_address(
         Err(why) => {
             section.error(
                 text.at,
-                format!("`url`: `{}` {why}", text.value),
+                format!("`url`: `{}` {why}", url::without_user(&text.value)),
                 "write it as `https://host` or `https://host:port`",
             );
             return None;
@@ -283,81 +285,6 @@ fn upstream_address(
     }
     let scheme = if parts.is_https { Scheme::Https } else { Scheme::Http };
     Some((scheme, parts.host, parts.port))
-}
-
-fn sign_in(section: &Section<'_>, base: &Path) -> Option<SignInConfig> {
-    let (at, item) = section.item("sign_in")?;
-    if let Some(word) = item.as_str() {
-        if word == "none" {
-            return Some(SignInConfig::None);
-        }
-        section.error(
-            at,
-            format!("`sign_in`: unknown way `{word}`"),
-            "known: `\"none\"`, `{ kerberos = { … } }`, `{ bearer_assertion = { … } }`",
-        );
-        return None;
-    }
-    let inner = section.section("sign_in", &schema::SIGN_IN)?;
-    let kerberos = inner.section("kerberos", &schema::KERBEROS);
-    let assertion = inner.section("bearer_assertion", &schema::ASSERTION);
-    let config = match (kerberos, assertion) {
-        (Some(section), None) => kerberos_config(section, base),
-        (None, Some(section)) => assertion_config(section, base),
-        _ => {
-            inner.error(
-                at,
-                "it must hold exactly one way to sign in",
-                "name one of `kerberos` and `bearer_assertion`, or write `sign_in = \"none\"`",
-            );
-            None
-        }
-    };
-    inner.finish();
-    config
-}
-
-fn kerberos_config(section: Section<'_>, base: &Path) -> Option<SignInConfig> {
-    let spn = section.text("spn").filter(|text| {
-        let is_good = text.value.split_once('@').is_some_and(|(service, realm)| {
-            service.split('/').count() == 2 && service.split('/').all(|part| !part.is_empty()) && !realm.is_empty()
-        });
-        if !is_good {
-            section.error(
-                text.at,
-                format!("`spn`: `{}` is no service principal", text.value),
-                "write it as `HTTP/host@REALM`",
-            );
-        }
-        is_good
-    });
-    let keytab = files::existing(&section, "keytab", base, Access::Owner);
-    let principal = section.text("principal").filter(|text| {
-        let is_good = text.value.split_once('@').is_some_and(|(name, realm)| !name.is_empty() && !realm.is_empty());
-        if !is_good {
-            section.error(
-                text.at,
-                format!("`principal`: `{}` is no principal", text.value),
-                "write it as `name@REALM`, as `klist -k` shows it",
-            );
-        }
-        is_good
-    });
-    let kdc_timeout = section.duration("kdc_timeout");
-    let credential_lifetime_max = section.duration("credential_lifetime_max");
-    section.finish();
-    let (spn, keytab, principal) = (spn?.value, keytab?.value, principal?.value);
-    Some(SignInConfig::Kerberos(KerberosConfig { spn, keytab, principal, kdc_timeout, credential_lifetime_max }))
-}
-
-fn assertion_config(section: Section<'_>, base: &Path) -> Option<SignInConfig> {
-    let audience = section.text("audience");
-    let issuer = section.text("issuer").filter(|text| is_good_url(&section, "issuer", text, false));
-    let key = files::existing_or_new(&section, "key", base);
-    let lifetime = section.duration("lifetime");
-    section.finish();
-    let config = AssertionConfig { issuer: issuer?.value, audience: audience?.value, key: key?.value, lifetime };
-    Some(SignInConfig::BearerAssertion(config))
 }
 
 pub(crate) fn route(section: Section<'_>) -> Route {

@@ -111,7 +111,11 @@ impl<'a> Section<'a> {
             && let Absent::Refused(example) = field.absent
         {
             let about = field.about.trim_end_matches('.');
-            self.error(self.at, format!("`{key}` is missing"), format!("add `{key} = {example}`: {about}"));
+            let help = match field.kind {
+                Kind::Table(section) if !section.ends_with("[]") => format!("add a section `[{section}]`: {about}"),
+                _ => format!("add `{key} = {example}`: {about}"),
+            };
+            self.error(self.at, format!("`{key}` is missing"), help);
         }
         found.map(|(key, item)| (at_of(Some(key), item), item))
     }

@@ -42,6 +42,15 @@ pub(crate) fn parse(text: &str) -> Result<Url, &'static str> {
     Ok(Url { is_https, host, port, path: uri.path().to_owned() })
 }
 
+/// The text without what may be a password: messages show this.
+pub(crate) fn without_user(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    match text.rfind('@') {
+        Some(at) if at >= start => format!("{}…{}", &text[..start], &text[at..]),
+        _ => text.to_owned(),
+    }
+}
+
 /// A DNS name in lower case, or an address; IPv6 loses its brackets.
 pub(crate) fn host(text: &str) -> Option<String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -73,6 +82,19 @@ mod tests {
         for (text, (is_https, host, port, path)) in cases {
             let expected = Url { is_https, host: host.into(), port, path: path.into() };
             assert_eq!(parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let cases = [
+            ("https://u:hunter2@h/p", "https://…@h/p"),
+            ("https://u:hunt@er2@h", "https://…@h"),
+            ("u:hunter2@h", "…@h"),
+            ("https://h/p", "https://h/p"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(without_user(text), shown);
         }
     }
 

@@ -230,7 +230,7 @@ pub(crate) fn search(args: &Search) -> Exit {
         Err(error) => return refuse(args.json, &error.to_string(), help_of(&error), exit_of(&error)),
     };
     if args.json {
-        found.iter().for_each(print_json);
+        print_json(&found);
         return Exit::Done;
     }
     print(&show_found(&found));

@@ -61,7 +61,7 @@ const CASES: &[Case] = &[
             ("assurance = \"task\"", "assurance = \"absolute\"\nalgorithms = [\"HS256\", \"none\", \"ES256\"]"),
             ("orders.gw.example", "https://orders.gw.example/"),
             ("path = \"/open\"", "path = \"/open/../admin\""),
-            ("https://iis02.corp.example", "https://user:pw@iis02.corp.example"),
+            ("https://iis02.corp.example", "https://user:hunter2@iis02.corp.example"),
             ("HTTP/iis01.corp.example@CORP.EXAMPLE", "iis01"),
         ],
     ),
@@ -167,6 +167,7 @@ fn every_kind_of_error_is_told_with_its_place_and_the_next_step() {
     for (name, replacements) in CASES {
         let output = folder(replacements).check();
         assert_eq!(output.status.code(), Some(2), "{name}: {}", shown(&output));
+        assert!(!shown(&output).contains("hunter2"), "{name}: a secret is shown");
         insta::assert_snapshot!(*name, shown(&output));
     }
 }

@@ -6,3 +6,4 @@ mod command;
 mod fixture;
 mod good;
 mod reference;
+mod serve;

@@ -151,7 +151,8 @@ async fn the_upstream_sees_the_mapped_user_and_proves_itself() {
         ("svc-reports", "svc-reports@LAB.TEST"),
         ("LAB\\alice", "alice@LAB.TEST"),
         ("EMEA01", "EMEA01@LAB.TEST"),
-        ("carol.long@corp.example", "EMEA01@LAB.TEST"),
+        // Samba leaves the enterprise name in the ticket; Windows names the account by the ticket's PAC.
+        ("carol.long@corp.example", "carol.long\\@corp.example@LAB.TEST"),
     ] {
         let credential = credential(&sign_in, identity).await.unwrap();
         for vhost in ["per_request", "per_connection"] {
@@ -178,7 +179,18 @@ async fn an_answer_without_the_upstreams_proof_is_refused() {
     let (header, check) = attempt(&alice).await;
     let (_, other, _) = upstream.get(Some(header)).await;
     check.check(StatusCode::OK, &other).unwrap();
-    for name in ["missing", "empty", "not_base64", "cut", "changed", "of_another_request", "twice", "server_error"] {
+    for name in [
+        "missing",
+        "empty",
+        "not_base64",
+        "cut",
+        "changed",
+        "of_another_request",
+        "accepted_without_proof",
+        "other_mechanism",
+        "twice",
+        "server_error",
+    ] {
         let (header, check) = attempt(&alice).await;
         let (status, headers, _) = upstream.get(Some(header)).await;
         assert_eq!(status, 200);
@@ -196,6 +208,9 @@ async fn an_answer_without_the_upstreams_proof_is_refused() {
                 _ = give(&changed);
             }
             "of_another_request" => _ = give(&proof(&other)),
+            // NegTokenResp (RFC 4178 §4.2.2) by one who knows no key: accept-completed, and a turn to NTLM.
+            "accepted_without_proof" => _ = give("Negotiate oQcwBaADCgEA"),
+            "other_mechanism" => _ = give("Negotiate oRUwE6ADCgEBoQwGCisGAQQBgjcCAgo="),
             "twice" => {
                 give(&right);
                 _ = give(&right);
@@ -268,8 +283,7 @@ async fn a_keytab_whose_key_is_not_the_accounts_is_tried_once() {
         content[at - 12] ^= 0xff; // within the key: the version number takes the last four bytes
     }
     std::fs::write(&keytab, content).unwrap();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut std::fs::metadata(&keytab).unwrap().permissions(), 0o600);
-    Command::new("chmod").arg("600").arg(&keytab).status().unwrap();
+    std::fs::set_permissions(&keytab, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let config = KerberosConfig { keytab: keytab.clone(), ..lab.config() };
     let sign_in = SignIn::new("stale", SignInConfig::Kerberos(config)).unwrap();
     let first = credential(&sign_in, "alice").await.unwrap_err();

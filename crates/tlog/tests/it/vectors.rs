@@ -36,6 +36,12 @@ fn hash(value: &Value) -> Option<Hash> {
     Hash::from_slice(&STANDARD.decode(value.as_str().unwrap_or_default()).ok()?)
 }
 
+/// Where only their equality matters, some cases put words for roots: any hash of them is as equal as they are.
+fn root(value: &Value) -> Option<Hash> {
+    let bytes = STANDARD.decode(value.as_str().unwrap_or_default()).ok()?;
+    Some(Hash::from_slice(&bytes).unwrap_or_else(|| airgate_tlog::leaf_hash(&bytes)))
+}
+
 fn hashes(value: &Value) -> Option<Vec<Hash>> {
     value.as_array().map_or(Some(Vec::new()), |hashes| hashes.iter().map(hash).collect())
 }
@@ -68,7 +74,7 @@ fn inclusion_proofs_of_others() {
 fn consistency_proofs_of_others() {
     run("consistency", |case| {
         let (Some(proof), Some(old_root), Some(new_root)) =
-            (hashes(&case["proof"]), hash(&case["root1"]), hash(&case["root2"]))
+            (hashes(&case["proof"]), root(&case["root1"]), root(&case["root2"]))
         else {
             return false;
         };

@@ -1,0 +1,228 @@
+//! Keys over https: one fetch for all, a cool-down, and limits on what the endpoint may do.
+
+use crate::rig::*;
+use airgate_identity::{Algorithm, KeySource, Timing, TokenError, Verifier};
+use airgate_testkit::{KeyAnswer, KeyServer, TestCa, TestIssuer};
+use serde_json::json;
+use std::{path::PathBuf, time::Duration};
+use tempfile::TempDir;
+
+struct Remote {
+    issuer: TestIssuer,
+    server: KeyServer,
+    verifier: Verifier,
+    hand: Hand,
+    _folder: TempDir,
+}
+
+fn trusted(ca: &TestCa) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, ca.pem()).expect("a written file");
+    (folder, path)
+}
+
+impl Remote {
+    fn new() -> Self {
+        Self::with(Timing::default())
+    }
+
+    fn with(timing: Timing) -> Self {
+        let (issuer, ca, hand) = (TestIssuer::new(Algorithm::EdDsa), TestCa::new(), Hand::new());
+        let server = issuer.serve(&ca);
+        let (folder, path) = trusted(&ca);
+        let keys = KeySource::Url { url: server.url().to_owned(), ca_file: Some(path), danger_allow_http: false };
+        let config = config(&issuer, Algorithm::EdDsa, keys);
+        let verifier = Verifier::with_timing(vec![config], timing, hand.clock()).expect("a verifier");
+        Self { issuer, server, verifier, hand, _folder: folder }
+    }
+
+    fn token(&self, kid: &str) -> String {
+        let header = json!({ "alg": "EdDSA", "kid": kid });
+        self.issuer.token_with(header, self.issuer.job_claims("d", "t", AUDIENCE, NOW))
+    }
+
+    fn error(&self, kid: &str) -> TokenError {
+        verify(&self.verifier, &self.token(kid), NOW).expect_err("a token that is refused")
+    }
+
+    fn code(&self, kid: &str) -> &'static str {
+        verify(&self.verifier, &self.token(kid), NOW).map_or_else(|error| error.code(), |_| "ok")
+    }
+}
+
+#[test]
+fn one_fetch_serves_all_that_wait_even_when_the_first_caller_goes_away() {
+    let remote = Remote::new();
+    let background =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    remote.server.hold();
+    remote.verifier.start(background.handle());
+    let (token, verifier) = (remote.token("test-1"), &remote.verifier);
+    // A caller that asks, and is dropped with its runtime before the answer.
+    runtime().block_on(async {
+        let presented = presented(&token);
+        let asked = verifier.verify(&presented, NOW);
+        assert!(tokio::time::timeout(Duration::from_millis(20), asked).await.is_err());
+    });
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    runtime().block_on(async {
+                        let mut tasks = tokio::task::JoinSet::new();
+                        for _ in 0..25 {
+                            let (verifier, token) = (verifier.clone(), token.clone());
+                            tasks.spawn(async move { verifier.verify(&presented(&token), NOW).await.is_ok() });
+                        }
+                        // The first 25 wait for the held fetch once each has been polled.
+                        tokio::task::yield_now().await;
+                        remote.server.release();
+                        tasks.join_all().await.into_iter().filter(|ok| *ok).count()
+                    })
+                })
+            })
+            .collect();
+        let good: usize = callers.into_iter().map(|caller| caller.join().expect("no panic")).sum();
+        assert_eq!(good, 100);
+    });
+    assert_eq!(remote.server.hits(), 1);
+}
+
+#[test]
+fn a_flood_of_unknown_kids_costs_one_fetch_per_cool_down() {
+    let remote = Remote::new();
+    assert_eq!(remote.code("test-1"), "ok");
+    assert_eq!(remote.server.hits(), 1);
+    for _ in 0..3 {
+        for kid in 0..50 {
+            assert_eq!(remote.code(&format!("invented-{kid}")), "key_unknown");
+        }
+        remote.hand.pass(Duration::from_secs(3));
+    }
+    assert_eq!(remote.server.hits(), 1);
+    remote.hand.pass(Duration::from_secs(1));
+    for kid in 0..50 {
+        assert_eq!(remote.code(&format!("invented-{kid}")), "key_unknown");
+    }
+    assert_eq!(remote.server.hits(), 2);
+    assert_eq!(remote.code("test-1"), "ok");
+}
+
+#[test]
+fn finds_a_new_key_after_the_cool_down() {
+    let remote = Remote::new();
+    assert_eq!(remote.code("test-1"), "ok");
+    let mut both = remote.issuer.jwks();
+    let mut second = remote.issuer.jwk();
+    second["kid"] = json!("test-2");
+    both["keys"].as_array_mut().expect("an array").push(second);
+    remote.server.answer_keys(&both);
+    assert_eq!(remote.code("test-2"), "key_unknown");
+    remote.hand.pass(Duration::from_secs(10));
+    assert_eq!(remote.code("test-2"), "ok");
+}
+
+#[test]
+fn a_dead_endpoint_serves_known_keys_for_a_bounded_time() {
+    let mut remote = Remote::new();
+    assert_eq!(remote.code("test-1"), "ok");
+    remote.server.stop();
+    remote.hand.pass(Duration::from_secs(3599));
+    assert_eq!(remote.code("test-1"), "ok");
+    remote.hand.pass(Duration::from_secs(2));
+    let error = remote.error("test-1");
+    assert_eq!((error.code(), error.is_unavailable()), ("keys_unavailable", true), "{error}");
+    assert!(error.to_string().contains("can't connect") && !error.public().contains("localhost"), "{error}");
+}
+
+#[test]
+fn an_unknown_kid_is_not_called_unknown_while_the_endpoint_is_dead() {
+    let mut remote = Remote::new();
+    assert_eq!(remote.code("test-1"), "ok");
+    remote.server.stop();
+    remote.hand.pass(Duration::from_secs(11));
+    assert_eq!(remote.code("test-2"), "keys_unavailable");
+    assert_eq!(remote.code("test-1"), "ok");
+}
+
+#[test]
+fn finds_an_endpoint_that_came_up_late() {
+    let remote = Remote::new();
+    remote.server.answer(KeyAnswer::Status(503));
+    assert_eq!(remote.code("test-1"), "keys_unavailable");
+    remote.server.answer_keys(&remote.issuer.jwks());
+    assert_eq!(remote.code("test-1"), "keys_unavailable", "less than a second later");
+    assert_eq!(remote.server.hits(), 1);
+    remote.hand.pass(Duration::from_secs(1));
+    assert_eq!(remote.code("test-1"), "ok");
+}
+
+#[test]
+fn refuses_answers_that_are_no_key_set() {
+    let remote = Remote::new();
+    let elsewhere = remote.server.url().to_owned();
+    for (answer, part) in [
+        (KeyAnswer::Redirect(elsewhere), "answered 302"),
+        (KeyAnswer::Status(204), "answered 204"),
+        (KeyAnswer::Status(500), "answered 500"),
+        (KeyAnswer::Body(format!("{}{}", remote.issuer.jwks(), " ".repeat(256 * 1024))), "longer than 256 KiB"),
+        (KeyAnswer::Body("<html>".to_owned()), "not a JSON object"),
+        (KeyAnswer::Body(String::new()), "not a JSON object"),
+        (KeyAnswer::Body("{\"keys\":[],\"keys\":[]}".to_owned()), "a member twice"),
+        (KeyAnswer::Body(json!({ "keys": vec![remote.issuer.jwk(); 101] }).to_string()), "more than 100 keys"),
+    ] {
+        let before = remote.server.hits();
+        remote.server.answer(answer);
+        let error = remote.error("test-1");
+        assert!(error.is_unavailable() && error.to_string().contains(part), "{part}: {error}");
+        assert_eq!(remote.server.hits(), before + 1, "{part}");
+        remote.hand.pass(Duration::from_secs(1));
+    }
+    remote.server.answer_keys(&remote.issuer.jwks());
+    assert_eq!(remote.code("test-1"), "ok");
+}
+
+#[test]
+fn a_silent_endpoint_is_given_up_in_time() {
+    let remote = Remote::with(Timing { fetch_timeout: Duration::from_millis(100), ..Timing::default() });
+    remote.server.answer(KeyAnswer::Silence);
+    let error = remote.error("test-1");
+    assert!(error.is_unavailable() && error.to_string().contains("within 100ms"), "{error}");
+}
+
+#[test]
+fn refuses_an_endpoint_of_another_authority() {
+    let (issuer, ca, other) = (TestIssuer::new(Algorithm::EdDsa), TestCa::new(), TestCa::new());
+    let server = issuer.serve(&ca);
+    let (_folder, path) = trusted(&other);
+    let keys = KeySource::Url { url: server.url().to_owned(), ca_file: Some(path), danger_allow_http: false };
+    let verifier = timed(config(&issuer, Algorithm::EdDsa, keys), &Hand::new());
+    let token = issuer.token(issuer.job_claims("d", "t", AUDIENCE, NOW));
+    let error = verify(&verifier, &token, NOW).expect_err("no keys");
+    assert!(error.is_unavailable() && error.to_string().contains("no TLS"), "{error}");
+    assert_eq!(server.hits(), 0);
+}
+
+#[test]
+fn an_empty_answer_takes_every_key_away() {
+    let remote = Remote::new();
+    assert_eq!(remote.code("test-1"), "ok");
+    remote.server.answer_keys(&json!({ "keys": [] }));
+    remote.hand.pass(Duration::from_secs(11));
+    assert_eq!(remote.code("other"), "key_unknown");
+    assert_eq!(remote.code("test-1"), "key_unknown");
+}
+
+#[test]
+fn start_fetches_without_being_asked() {
+    let remote = Remote::new();
+    let runtime = runtime();
+    remote.verifier.start(runtime.handle());
+    runtime.block_on(async {
+        // The token waits for the flight that `start` began; had it begun none, it would begin one of its own.
+        tokio::task::yield_now().await;
+        assert!(remote.verifier.verify(&presented(&remote.token("test-1")), NOW).await.is_ok());
+    });
+    assert_eq!(remote.server.hits(), 1);
+}
