@@ -20,7 +20,7 @@ const REFUSED_PARAMETERS: [(&str, &str); 9] = [
 ];
 
 /// RFC 8725 §3.11: a token of another type (a DPoP proof, a log-out token, one of our receipts) is not a bearer token.
-const TYPES: [&str; 2] = ["JWT", "at+jwt"];
+const TYPES: [&str; 3] = ["JWT", "at+jwt", "airgate-job+jwt"];
 
 /// A token that is well formed. Nothing in it has been verified.
 pub(crate) struct Unverified<'a> {
@@ -78,7 +78,9 @@ fn check_header(header: &Map<String, Value>) -> Result<(String, String), TokenEr
                     found
                 };
             if !TYPES.iter().any(|known| known.eq_ignore_ascii_case(short)) {
-                return Err(TokenError::HeaderRefused { problem: "`typ` is neither `JWT` nor `at+jwt`" });
+                return Err(TokenError::HeaderRefused {
+                    problem: "`typ` is none of `JWT`, `at+jwt` and `airgate-job+jwt`",
+                });
             }
         }
         Some(_) => return Err(malformed("its header's `typ` is not a string")),

@@ -111,6 +111,7 @@ fn refuses_headers_by_the_check_they_fail() {
         ("typ", json!("jwt"), "ok"),
         ("typ", json!("at+jwt"), "ok"),
         ("typ", json!("application/at+JWT"), "ok"),
+        ("typ", json!("airgate-job+jwt"), "ok"),
         ("typ", json!("dpop+jwt"), "token_header_refused"),
         ("typ", json!("logout+jwt"), "token_header_refused"),
         ("typ", json!("éééééééééééééé"), "token_header_refused"),
