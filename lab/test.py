@@ -26,7 +26,7 @@ import airflow
 NEXTEST = "0.9.143"
 NEXTEST_LINE = re.compile(r"Summary \[.*\] +(\d+)(?:/\d+)? tests? run: (\d+) passed")
 PYTEST_LINE = re.compile(r"(\d+) (passed|failed|error|errors)\b")
-PYTHON_FOLDERS = ["lab", "provider"]
+PYTHON_FOLDERS = ["lab", "provider", "docs"]
 
 
 @dataclasses.dataclass
@@ -118,6 +118,7 @@ class Suite:
         self.one("ruff: format", [self.python("ruff"), "format", "-q", "--check", *PYTHON_FOLDERS])
         self.one("mypy: lab", [self.python("mypy"), "--strict", "--no-error-summary", "."], cwd=ROOT / "lab")
         self.one("mypy: provider", [self.python("mypy"), "--strict", "--no-error-summary", "src"], cwd=ROOT / "provider")
+        self.one("mypy: docs", [self.python("mypy"), "--strict", "--no-error-summary", "docs/tests/check.py", "docs/guides/verify_log.py"])
         if run(["cargo", "deny", "--version"], env=self.env, check=False).returncode == 0:
             self.one("dependencies", ["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"])
         else:
@@ -144,6 +145,7 @@ class Suite:
         """Airflow, gateway, domain, upstream, and the log: the demo, with the build that was tested."""
         env = {**self.env, "AIRGATE_BIN": str(self.target / "debug" / "airgate")}
         if self.one("the program", ["cargo", "build", "-q", "--locked", "-p", "airgate"]):
+            self.one("documents: links, samples, commands, configurations", [self.python("python"), "docs/tests/check.py"], env)
             self.one("end to end: an Airflow task reaches the upstream as itself", [sys.executable, "lab/demo.py", "--name", "e2e"], env)
 
 

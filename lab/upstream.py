@@ -151,6 +151,11 @@ local function user(r)
   return quote(name)
 end
 
+-- Who is signed in, and which request this is: a caller that logs the answer logs the request's id.
+local function who(r)
+  return string.format('"user": %s, "request_id": %s', user(r), quote(r.headers_in["X-Airgate-Request-Id"] or "-"))
+end
+
 local function answer(r, status, json)
   r.status = status
   r.content_type = "application/json"
@@ -181,18 +186,18 @@ end
 function orders(r)
   if r.method == "POST" then
     local sent = body(r)
-    return answer(r, 200, string.format('{"user": %s, "accepted": {"count": %d, "bytes": %d}}', user(r), count(sent), #sent))
+    return answer(r, 200, string.format('{%s, "accepted": {"count": %d, "bytes": %d}}', who(r), count(sent), #sent))
   end
   return answer(r, 200, string.format(
-    '{"user": %s, "orders": [{"id": 1001, "total": 250.00}, {"id": 1002, "total": 99.50}, {"id": 1003, "total": 12.25}]}', user(r)))
+    '{%s, "orders": [{"id": 1001, "total": 250.00}, {"id": 1002, "total": 99.50}, {"id": 1003, "total": 12.25}]}', who(r)))
 end
 
 function payroll(r)
-  return answer(r, 200, string.format('{"user": %s, "payroll": [{"employee": 7, "salary": 5200}]}', user(r)))
+  return answer(r, 200, string.format('{%s, "payroll": [{"employee": 7, "salary": 5200}]}', who(r)))
 end
 
 function reports(r)
-  return answer(r, 200, string.format('{"user": %s, "reports": ["daily", "weekly"]}', user(r)))
+  return answer(r, 200, string.format('{%s, "reports": ["daily", "weekly"]}', who(r)))
 end
 
 -- What the app saw of a request. Credentials are said to be there, never shown; the proxy's own headers are left out.

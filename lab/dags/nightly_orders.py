@@ -11,7 +11,6 @@ from __future__ import annotations
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.sdk import DAG
 
-from airgate_provider.call_log import log_call
 from airgate_provider.operator import AirgateOperator
 
 with DAG(
@@ -28,8 +27,6 @@ with DAG(
         method="GET",
         endpoint="/api/orders",
         log_response=True,
-        # Optional: writes the gateway's name of the call into the task log. The call itself needs nothing of ours.
-        response_check=log_call,
     )
     post_totals = AirgateOperator(
         task_id="post_totals",

@@ -5,5 +5,6 @@ mod broken;
 mod command;
 mod fixture;
 mod good;
+mod kill;
 mod reference;
 mod serve;
