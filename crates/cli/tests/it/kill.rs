@@ -36,7 +36,8 @@ fn call(address: &str, token: &str, all: &AtomicUsize) -> Vec<Told> {
             }
         }
         let field = |name: &str| {
-            let line = head.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {head}"));
+            let line =
+                head.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {head}"));
             line[name.len()..].trim_start_matches(':').trim().to_owned()
         };
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -118,9 +119,14 @@ fn every_answer_has_its_entry_after_a_kill() {
         assert_eq!(outcomes[index], usize::from(entry["kind"] == "intent"), "outcomes of entry {index}: {entry}");
     }
     // What reached the upstream was recorded first, answered or not.
-    let recorded: std::collections::HashSet<&str> = entries.iter().filter_map(|entry| entry["call"]["request_id"].as_str()).collect();
+    let recorded: std::collections::HashSet<&str> =
+        entries.iter().filter_map(|entry| entry["call"]["request_id"].as_str()).collect();
     for received in upstream.received() {
-        assert!(recorded.contains(received.field("x-airgate-request-id")[0]), "forwarded without a record: {}", received.head);
+        assert!(
+            recorded.contains(received.field("x-airgate-request-id")[0]),
+            "forwarded without a record: {}",
+            received.head
+        );
     }
 }
 
@@ -130,7 +136,10 @@ fn a_torn_tail_is_repaired_with_a_word_about_it() {
     let (folder, issuer) = folder(upstream.address().port());
     let told = round(&folder, &token(&issuer));
     // The kill alone tears nothing that the kernel had taken; a power cut would have: half a batch after the last.
-    let newest = std::fs::read_dir(folder.path().join("audit/journal")).expect("a journal").map(|file| file.expect("listed").path()).max();
+    let newest = std::fs::read_dir(folder.path().join("audit/journal"))
+        .expect("a journal")
+        .map(|file| file.expect("listed").path())
+        .max();
     let newest = newest.expect("a segment");
     let bytes = std::fs::read(&newest).expect("read");
     let end = bytes.iter().rposition(|byte| *byte != 0).expect("something is written") + 1;
