@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import ad
+import airflow
 import gateway
 import trail
 import upstream
 from common import ROOT, Lab, LabError, Step, install_packages, main, require_machine, run
-
-import airflow
 
 DAG = "nightly_orders"
 EXPECTED = {"read_orders": "success", "post_totals": "success", "read_payroll": "failed"}
@@ -71,7 +70,9 @@ def observe(lab: Lab, configuration: Path, run_id: str) -> trail.Trail:
 
 def faults(found: trail.Trail, tasks: dict[str, str], logs: dict[str, str]) -> list[str]:
     """All that is not as it should be."""
-    wrong = [f"task {name} is {tasks.get(name)}, not {state}" for name, state in EXPECTED.items() if tasks.get(name) != state]
+    wrong = [
+        f"task {name} is {tasks.get(name)}, not {state}" for name, state in EXPECTED.items() if tasks.get(name) != state
+    ]
     if len(found.rows) != len(EXPECTED):
         wrong.append(f"{len(found.rows)} calls are recorded, not {len(EXPECTED)}")
     wrong += [f"entry {row.entry['index']} is not joined" for row in found.rows if not row.joined]

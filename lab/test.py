@@ -18,10 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ad
+import airflow
 import gateway
 from common import ROOT, Lab, LabError, Step, install_packages, main, require_machine, run
-
-import airflow
 
 NEXTEST = "0.9.143"
 NEXTEST_LINE = re.compile(r"Summary \[.*\] +(\d+)(?:/\d+)? tests? run: (\d+) passed")
@@ -48,7 +47,14 @@ def stream(argv: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> tup
     """Runs a command, shows what it says as it says it, and returns it."""
     said: list[str] = []
     with subprocess.Popen(
-        argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        argv,
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as child:
         assert child.stdout is not None
         for line in child.stdout:
@@ -75,9 +81,22 @@ class Suite:
         self.tally.add(name, int(code == 0), int(code != 0))
         return code == 0
 
-    def nextest(self, name: str, arguments: Sequence[str], env: Mapping[str, str] | None = None, inside: Lab | None = None) -> None:
+    def nextest(
+        self, name: str, arguments: Sequence[str], env: Mapping[str, str] | None = None, inside: Lab | None = None
+    ) -> None:
         """A run of Rust tests, counted by nextest's own summary; a run without one failed before it tested."""
-        argv = ["cargo", "nextest", "run", "--locked", "--no-fail-fast", "--status-level", "fail", "--final-status-level", "fail", *arguments]
+        argv = [
+            "cargo",
+            "nextest",
+            "run",
+            "--locked",
+            "--no-fail-fast",
+            "--status-level",
+            "fail",
+            "--final-status-level",
+            "fail",
+            *arguments,
+        ]
         with Step(name):
             code, said = stream(inside.inside(argv) if inside else argv, env or self.env)
         found = NEXTEST_LINE.findall(said)
@@ -107,18 +126,29 @@ class Suite:
             tools = gateway.cache() / "tools"
             self.env["PATH"] = f"{tools / 'bin'}:{self.env['PATH']}"
             if run(["cargo", "nextest", "--version"], env=self.env, check=False).returncode != 0:
-                run(["cargo", "install", "cargo-nextest", "--locked", "--version", NEXTEST, "--root", str(tools)], env=self.env, timeout_s=1800)
+                run(
+                    ["cargo", "install", "cargo-nextest", "--locked", "--version", NEXTEST, "--root", str(tools)],
+                    env=self.env,
+                    timeout_s=1800,
+                )
         with Step("Airflow, its HTTP provider and ours"):
             airflow.install()
 
     def lint(self) -> None:
         self.one("rustfmt", ["cargo", "fmt", "--all", "--check"])
-        self.one("clippy", ["cargo", "clippy", "-q", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        self.one(
+            "clippy", ["cargo", "clippy", "-q", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]
+        )
         self.one("ruff: lints", [self.python("ruff"), "check", "-q", *PYTHON_FOLDERS])
         self.one("ruff: format", [self.python("ruff"), "format", "-q", "--check", *PYTHON_FOLDERS])
         self.one("mypy: lab", [self.python("mypy"), "--strict", "--no-error-summary", "."], cwd=ROOT / "lab")
-        self.one("mypy: provider", [self.python("mypy"), "--strict", "--no-error-summary", "src"], cwd=ROOT / "provider")
-        self.one("mypy: docs", [self.python("mypy"), "--strict", "--no-error-summary", "docs/tests/check.py", "docs/guides/verify_log.py"])
+        self.one(
+            "mypy: provider", [self.python("mypy"), "--strict", "--no-error-summary", "src"], cwd=ROOT / "provider"
+        )
+        self.one(
+            "mypy: docs",
+            [self.python("mypy"), "--strict", "--no-error-summary", "docs/tests/check.py", "docs/guides/verify_log.py"],
+        )
         if run(["cargo", "deny", "--version"], env=self.env, check=False).returncode == 0:
             self.one("dependencies", ["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"])
         else:
@@ -145,8 +175,16 @@ class Suite:
         """Airflow, gateway, domain, upstream, and the log: the demo, with the build that was tested."""
         env = {**self.env, "AIRGATE_BIN": str(self.target / "debug" / "airgate")}
         if self.one("the program", ["cargo", "build", "-q", "--locked", "-p", "airgate"]):
-            self.one("documents: links, samples, commands, configurations", [self.python("python"), "docs/tests/check.py"], env)
-            self.one("end to end: an Airflow task reaches the upstream as itself", [sys.executable, "lab/demo.py", "--name", "e2e"], env)
+            self.one(
+                "documents: links, samples, commands, configurations",
+                [self.python("python"), "docs/tests/check.py"],
+                env,
+            )
+            self.one(
+                "end to end: an Airflow task reaches the upstream as itself",
+                [sys.executable, "lab/demo.py", "--name", "e2e"],
+                env,
+            )
 
 
 STEPS: dict[str, Callable[[Suite], None]] = {

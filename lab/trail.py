@@ -48,12 +48,12 @@ class Row:
 
     @property
     def permitted(self) -> bool:
-        return self.entry["kind"] == "intent"
+        return bool(self.entry["kind"] == "intent")
 
     @property
     def in_airflow(self) -> bool:
         """The task's own log tells of this very call, by the id that the gateway minted."""
-        return self.task is not None and self.call["request_id"] in self.task.log
+        return self.task is not None and str(self.call["request_id"]) in self.task.log
 
     @property
     def in_gateway(self) -> bool:
@@ -121,13 +121,26 @@ def join(entries: Iterable[dict[str, Any]], tasks: Sequence[Task], lines: Sequen
             orphans.append(f"entry {entry['index']}: the upstream logged it {len(mine)} times")
         rows.append(Row(entry, task, mine[0] if mine else None))
     orphans += [f"upstream line of request {rid}: the gateway has no entry" for rid in by_id]
-    orphans += [f"task {'/'.join(map(str, t.place))}: no call of it is recorded" for t in tasks if t.place not in called]
+    orphans += [
+        f"task {'/'.join(map(str, t.place))}: no call of it is recorded" for t in tasks if t.place not in called
+    ]
     return Trail(rows, orphans)
 
 
 # -- showing --------------------------------------------------------------------------------------------------------
 
-COLUMNS = ("time", "dag / run", "task / try", "principal", "decision", "windows identity", "request", "iis", "entry", "A G W")
+COLUMNS = (
+    "time",
+    "dag / run",
+    "task / try",
+    "principal",
+    "decision",
+    "windows identity",
+    "request",
+    "iis",
+    "entry",
+    "A G W",
+)
 
 
 def cells(row: Row) -> list[str]:
@@ -165,10 +178,9 @@ def table(trail: Trail) -> str:
     for row, line in zip(trail.rows, body[1:], strict=True):
         out.append(show(line, "" if row.permitted else "33"))
     out.append("")
-    out.append("A: in Airflow's task log, G: whole in the gateway's log, W: in the upstream's W3C log (never for a refused call)")
-    for row in trail.rows:
-        out.append(f"entry {row.entry['index']}: {row.call['reason']}")
+    out.append(
+        "A: in Airflow's task log, G: whole in the gateway's log, W: in the upstream's W3C log (never for a refused call)"
+    )
+    out += [f"entry {row.entry['index']}: {row.call['reason']}" for row in trail.rows]
     out += [f"orphan: {text}" for text in trail.orphans]
     return "\n".join(out)
-
-

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from trail import Line, Task, join, read_w3c, table
 
 PLACE = ("nightly_orders", "run-1", "read_orders", -1, 1)
@@ -25,7 +26,14 @@ def entry(index: int = 0, kind: str = "intent", request_id: str = "id-1", **chan
         "windows_identity": "svc-orders@LAB.TEST",
     }
     outcome = {"upstream_status": 200, "status": 200} if kind == "intent" else None
-    return {"index": index, "kind": kind, "time": "2026-01-01T00:00:00.000000Z", "call": call, "outcome": outcome, **changes}
+    return {
+        "index": index,
+        "kind": kind,
+        "time": "2026-01-01T00:00:00.000000Z",
+        "call": call,
+        "outcome": outcome,
+        **changes,
+    }
 
 
 def task(log: str = "request id-1", place: Any = PLACE) -> Task:
@@ -49,7 +57,9 @@ def test_a_call_found_in_all_three_is_joined() -> None:
         pytest.param([entry()], [task()], [], id="permitted, but the upstream has no line"),
         pytest.param([entry()], [task()], [line(status="500")], id="the upstream logged another status"),
         pytest.param([entry(outcome=None)], [task()], [line()], id="no outcome"),
-        pytest.param([entry(kind="refusal")], [task()], [line(status="403")], id="refused, but the upstream has a line"),
+        pytest.param(
+            [entry(kind="refusal")], [task()], [line(status="403")], id="refused, but the upstream has a line"
+        ),
     ],
 )
 def test_what_is_missing_is_not_joined(entries: Any, tasks: Any, lines: Any) -> None:
@@ -78,7 +88,9 @@ def test_what_belongs_to_none_is_an_orphan(entries: Any, tasks: Any, lines: Any,
 
 def test_fields_of_a_w3c_log_may_change_within_it(tmp_path: Path) -> None:
     log = tmp_path / "u_ex.log"
-    log.write_text("#Software: x\n#Fields: date sc-status\n2026-01-01 200\n#Fields: sc-status x-airgate-request-id\n401 id-2\n")
+    log.write_text(
+        "#Software: x\n#Fields: date sc-status\n2026-01-01 200\n#Fields: sc-status x-airgate-request-id\n401 id-2\n"
+    )
     first, second = read_w3c(log)
     assert (first.fields["sc-status"], first.request_id) == ("200", "-")
     assert (second.fields["sc-status"], second.request_id) == ("401", "id-2")

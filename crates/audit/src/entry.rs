@@ -151,7 +151,7 @@ pub struct Outcome {
     pub bytes_in: u64,
     /// Body bytes to the caller.
     pub bytes_out: u64,
-    /// From the intent to the end, in microseconds.
+    /// From the request's arrival to its end, in microseconds.
     pub duration_us: u64,
     /// Stable code of what went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.http.operators.http import HttpOperator
@@ -41,7 +42,9 @@ with DAG("posts", schedule=None):
     )
 
 with DAG("refused", schedule=None):
-    AirgateOperator(task_id="call", airgate_conn_id="bench", endpoint="/status/403/not_granted", retries=3)
+    AirgateOperator(
+        task_id="call", airgate_conn_id="bench", endpoint="/status/403/not_granted", retries=3, retry_delay=timedelta(0)
+    )
 
 with DAG("check_fails", schedule=None):
     AirgateOperator(task_id="call", airgate_conn_id="bench", endpoint="/", response_check=never)
