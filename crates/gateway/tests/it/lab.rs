@@ -32,7 +32,7 @@ fn text(lab: &Value, name: &str) -> String {
     lab[name].as_str().unwrap_or_else(|| panic!("lab.json has no `{name}`")).to_owned()
 }
 
-/// Routes `per-request` and `bound`; DAG `alice` is LAB\alice there, `bob` LAB\bob, and so on.
+/// Routes `per-request`, `bound` and `open` (which asks for no sign-in, and so proves no identity); DAG `alice` is LAB\alice there, `bob` LAB\bob, and so on.
 fn rig(lab: &Value) -> Rig {
     let upstream = |name: &str, port| UpstreamConfig {
         name: name.into(),
@@ -66,13 +66,10 @@ fn rig(lab: &Value) -> Rig {
     };
     let grants =
         ["alice", "bob", "svc-orders", "svc-reports", "disabled", "admin-sensitive", "nobody-here"].map(grant).to_vec();
-    let roles = vec![Role { name: "reader".into(), allow: vec![allow("per-request"), allow("bound")] }];
+    let roles = vec![Role { name: "reader".into(), allow: ["per-request", "bound", "open"].map(allow).to_vec() }];
     let policy = Policy::compile(roles, grants, vec![]).unwrap();
-    let world = (
-        vec![upstream("per-request", 8443), upstream("bound", 8444)],
-        vec![route("per-request"), route("bound")],
-        policy,
-    );
+    let upstreams = vec![upstream("per-request", 8443), upstream("bound", 8444), upstream("open", 8445)];
+    let world = (upstreams, ["per-request", "bound", "open"].map(route).to_vec(), policy);
     Rig::with(Options { world: Some(world), threads: 2, ..Options::default() })
 }
 
@@ -108,6 +105,19 @@ fn the_upstream_sees_the_mapped_identity_and_the_record_says_so() {
     let entries = rig.entries();
     let named: HashSet<&str> = entries.iter().filter_map(|e| e["windows_identity"].as_str()).collect();
     assert_eq!(named, HashSet::from(["alice@LAB.TEST", "svc-orders@LAB.TEST"]));
+}
+
+/// Whoever answers without proving that it holds the service's key may be anybody: its answer is not handed on.
+#[test]
+fn an_upstream_that_does_not_prove_itself_is_502() {
+    let Some(lab) = lab() else { return };
+    let mut rig = rig(&lab);
+    let answer = ask(&rig, "open", "alice");
+    assert_eq!((answer.status, answer.problem()["code"].as_str()), (502, Some("mutual_authentication_failed")));
+    assert!(!String::from_utf8_lossy(&answer.body).contains("echo"), "nothing of the upstream's answer comes through");
+    let entries = rig.entries();
+    let end = crate::rig::outcome(&entries, answer.entry());
+    assert_eq!((end["upstream_status"].as_u64(), end["status"].as_u64()), (Some(200), Some(502)));
 }
 
 /// INVARIANT 4 of the design, where it would hurt: an upstream that takes a whole connection as signed in.
