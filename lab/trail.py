@@ -154,7 +154,7 @@ def cells(row: Row) -> list[str]:
         row.entry["time"][11:23],
         f"{job.get('dag_id', dash)} / {job.get('run_id', dash)}",
         f"{job.get('task_id', dash)} / {job.get('try_number', dash)}",
-        f"{principal.get('issuer', dash)}",
+        principal.get("subject", dash),
         decision,
         call.get("windows_identity") or dash,
         f"{call['method']} {call['path']}",

@@ -19,7 +19,7 @@ def entry(index: int = 0, kind: str = "intent", request_id: str = "id-1", **chan
         "request_id": request_id,
         "method": "GET",
         "path": "/api/orders",
-        "principal": {"issuer": "airflow", "job": job},
+        "principal": {"issuer": "airflow", "subject": "airflow:dag:nightly_orders:task:read_orders", "job": job},
         "grant": "nightly-orders",
         "code": "permitted" if kind == "intent" else "not_in_role",
         "reason": "because",

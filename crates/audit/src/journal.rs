@@ -23,55 +23,13 @@ pub(crate) const OPEN_MAX: usize = 65_536;
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 const ZEROS: usize = 1 << 20;
 
-/// CRC-32 (IEEE 802.3), eight bytes a step.
+/// CRC-32 (IEEE 802.3) over the parts as if they were one.
 pub(crate) fn crc32(parts: &[&[u8]]) -> u32 {
-    const TABLES: [[u32; 256]; 8] = tables();
-    let mut crc = !0_u32;
+    let mut hasher = crc32fast::Hasher::new();
     for part in parts {
-        let mut chunks = part.chunks_exact(8);
-        for chunk in &mut chunks {
-            let low = crc ^ u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
-            let [a, b, c, d] = low.to_le_bytes();
-            crc = TABLES[7][a as usize]
-                ^ TABLES[6][b as usize]
-                ^ TABLES[5][c as usize]
-                ^ TABLES[4][d as usize]
-                ^ TABLES[3][chunk[4] as usize]
-                ^ TABLES[2][chunk[5] as usize]
-                ^ TABLES[1][chunk[6] as usize]
-                ^ TABLES[0][chunk[7] as usize];
-        }
-        for byte in chunks.remainder() {
-            crc = (crc >> 8) ^ TABLES[0][((crc ^ u32::from(*byte)) & 0xff) as usize];
-        }
+        hasher.update(part);
     }
-    !crc
-}
-
-const fn tables() -> [[u32; 256]; 8] {
-    let mut tables = [[0_u32; 256]; 8];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-            bit += 1;
-        }
-        tables[0][byte] = crc;
-        byte += 1;
-    }
-    let mut table = 1;
-    while table < 8 {
-        let mut byte = 0;
-        while byte < 256 {
-            let before = tables[table - 1][byte];
-            tables[table][byte] = (before >> 8) ^ tables[0][(before & 0xff) as usize];
-            byte += 1;
-        }
-        table += 1;
-    }
-    tables
+    hasher.finalize()
 }
 
 /// A segment as its name and its successor know it.
