@@ -65,6 +65,11 @@ pub async fn forward(
             if response.status() == StatusCode::UNAUTHORIZED {
                 return Err(entry.refuse(Refusal::UpstreamRefusedSignIn));
             }
+            // RFC 9110 §7.8: we sent no `Upgrade`. Whatever speaks next on this connection is not HTTP/1.1.
+            if response.status().is_informational() {
+                let why = format!("it switched protocols ({}) without being asked", response.status().as_u16());
+                return Err(entry.refuse(Refusal::Upstream(UpstreamError::Closed(why))));
+            }
             Ok(Answer { response, entry, lease, upload })
         }
         Err(refusal) => {

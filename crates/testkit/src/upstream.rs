@@ -9,6 +9,7 @@
 //! | `/silent` | reads the request, never answers |
 //! | `/unread` | reads the head, never the body, never answers |
 //! | `/unauthorized` | 401 with `WWW-Authenticate: Negotiate` |
+//! | `/switch` | 101, to a protocol that nobody asked for |
 //! | `/chatty` | an answer with hop-by-hop fields and fields of the gateway's own names |
 //! | `/close` | answers, then closes an HTTP/1.1 connection that it had not said it would close |
 //! | `/big/N` | N bytes |
@@ -196,6 +197,7 @@ fn answer(stream: &TcpStream, writer: &mut TcpStream, path: &str, body: &[u8], s
             return Ok(false);
         }
         "/unauthorized" => writer.write_all(b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Negotiate\r\ncontent-length: 0\r\n\r\n")?,
+        "/switch" => writer.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: raw\r\n\r\n")?,
         "/chatty" => writer.write_all(
             b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: x-hop\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nairgate-entry: 7\r\n\
               x_airgate_request_id: forged\r\npersistent-auth: true\r\nwww-authenticate: Negotiate abc\r\nx-app: yes\r\n\r\nok",

@@ -290,6 +290,7 @@ fn policy() -> Policy {
         "/unread",
         "/unauthorized",
         "/chatty",
+        "/switch",
         "/close",
         "/big/*",
     ];

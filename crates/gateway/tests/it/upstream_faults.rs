@@ -126,6 +126,14 @@ fn a_401_of_the_upstream_is_not_ours() {
 }
 
 #[test]
+fn a_protocol_switch_that_nobody_asked_for_is_502() {
+    let mut rig = Rig::start();
+    let answer = rig.send(&rig.request("GET", "/switch", "Connection: upgrade\r\nUpgrade: raw\r\n"));
+    assert!(rig.upstream.received()[0].field("upgrade").is_empty());
+    expect(&mut rig, &answer, 502, "upstream_closed", "upstream_failed");
+}
+
+#[test]
 fn after_a_failure_the_next_request_has_a_connection_of_its_own() {
     let rig = Rig::start();
     for path in ["/reset-before-head", "/unauthorized", "/stall-answer"] {
