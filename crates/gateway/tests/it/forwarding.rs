@@ -52,11 +52,12 @@ fn the_intent_is_durable_before_the_upstream_sees_anything() {
     while rig.upstream.received().is_empty() {
         std::thread::yield_now();
     }
-    // The upstream has it and has not answered: the intent must be in the log's files already.
-    let journal = std::fs::read_dir(rig.folder.path().join("log/journal")).unwrap();
-    let text: Vec<u8> = journal.flat_map(|f| std::fs::read(f.unwrap().path()).unwrap()).collect();
-    let id = rig.upstream.received()[0].field("x-airgate-request-id")[0].to_owned();
-    assert!(text.windows(id.len()).any(|w| w == id.as_bytes()), "the intent of {id} is on disk");
+    // The upstream has it and has not answered: a reader of the log's files alone must find the intent already.
+    let request_id = Some(rig.upstream.received()[0].field("x-airgate-request-id")[0].to_owned());
+    let query = airgate_audit::Query { request_id, ..airgate_audit::Query::default() };
+    let found = airgate_audit::search(&rig.folder.path().join("log"), &query).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].kind, &found[0].outcome), ("intent", &None));
 }
 
 #[test]

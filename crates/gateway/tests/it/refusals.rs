@@ -142,6 +142,21 @@ fn oversized_requests_are_refused() {
     assert_eq!(rig.upstream.received(), vec![]);
 }
 
+/// A body that announces no length is counted as it comes: its request is recorded by then, and its entry tells the end.
+#[test]
+fn a_chunked_body_beyond_the_limit_is_cut_off() {
+    let limits = Limits { body_bytes_max: 1000, ..Options::default().limits };
+    let mut rig = Rig::with(Options { limits, ..Options::default() });
+    let head = rig.request("POST", "/api/orders", "Transfer-Encoding: chunked\r\n");
+    let chunk = format!("190\r\n{}\r\n", "x".repeat(400));
+    let answer = rig.send(&format!("{head}{}0\r\n\r\n", chunk.repeat(3)));
+    assert_eq!((answer.status, answer.problem()["code"].as_str()), (413, Some("body_too_large")));
+    assert!(rig.upstream.received().iter().all(|r| r.body.is_empty()), "the upstream got no whole request");
+    let entries = rig.entries();
+    let end = crate::rig::outcome(&entries, answer.entry());
+    assert_eq!((end["ending"].as_str(), end["status"].as_u64()), (Some("refused"), Some(413)));
+}
+
 #[test]
 fn every_code_is_in_the_reference() {
     let all = airgate_gateway::problems();
