@@ -175,7 +175,7 @@ class Suite:
         """Airflow, gateway, domain, upstream, and the log: the demo, with the build that was tested."""
         env = {**self.env, "AIRGATE_BIN": str(self.target / "debug" / "airgate")}
         # The very build that the Rust tests ran: another selection of packages would compile everything once more.
-        if self.one("the program", ["cargo", "nextest", "run", "-q", "--locked", "--workspace", "--no-run"]):
+        if self.one("the program", ["cargo", "nextest", "run", "--cargo-quiet", "--locked", "--workspace", "--no-run"]):
             self.one(
                 "documents: links, samples, commands, configurations",
                 [self.python("python"), "docs/tests/check.py"],
