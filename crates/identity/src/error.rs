@@ -1,164 +1,354 @@
-//! Why a token is refused, and why a set of issuers is.
+//! Why a token is refused: a closed set of faults, and the traps of single providers that explain some of them.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
-/// Why a token was refused: a closed set. `code()` is stable (`token_expired`), `public()` is what the caller may
-/// see (names the failed check), `Display` is the whole detail for the log. No variant ever holds token text; claims and
-/// header values that help to find the fault are escaped and cut short.
+/// Why a token was refused. `code()` is stable (`token_expired`), `public()` and `help()` are what the caller may see,
+/// `Display` and `advice()` are the whole detail for the operator. No part ever holds token text; claims and header values
+/// that help to find the fault are escaped and cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenError {
+    pub(crate) fault: Fault,
+    pub(crate) trap: Option<Trap>,
+}
+
+/// The failed check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// No `Authorization` header, or one of another scheme.
-    #[error("the request has no `Authorization: Bearer` header")]
+pub(crate) enum Fault {
+    #[error("the request has no `Authorization: Bearer` or `DPoP` header")]
     Missing,
-    /// More than one `Authorization` header: which one is checked must not be left to chance.
-    #[error("the request has {count} `Authorization` headers")]
-    Repeated {
-        /// How many there were.
-        count: usize,
-    },
-    /// Not a compact JWS as RFC 7515 §7.1 says.
+    #[error("the request has {count} `{field}` headers")]
+    Repeated { field: &'static str, count: usize },
+    #[error("the request carries a token in its {place} ({name})")]
+    Elsewhere { place: &'static str, name: String },
     #[error("the token is malformed: {problem}")]
-    Malformed {
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// A header parameter that is never accepted: `crit`, an embedded key, another token type.
+    Malformed { problem: &'static str },
     #[error("the token's header is refused: {problem}")]
-    HeaderRefused {
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// No issuer of the configuration has this `iss`.
-    #[error("no configured issuer has the `iss` {iss}")]
-    IssuerUnknown {
-        /// The claim, escaped and cut short.
-        iss: String,
-    },
-    /// `alg` is not in the issuer's list, or does not fit the key.
+    HeaderRefused { problem: &'static str },
+    #[error("issuer `{issuer}`: the token is of the wrong type: {problem}")]
+    TypeRefused { issuer: String, problem: String },
+    #[error("no issuer that is trusted here has the `iss` {iss}")]
+    IssuerUnknown { iss: String },
     #[error("issuer `{issuer}`: the algorithm {algorithm} is refused: {problem}")]
-    AlgorithmNotAllowed {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// The header's `alg`, escaped and cut short.
-        algorithm: String,
-        /// Which check refused it.
-        problem: &'static str,
-    },
-    /// The key set is up to date and has no usable key with this `kid`.
+    AlgorithmNotAllowed { issuer: String, algorithm: String, problem: &'static str },
     #[error("issuer `{issuer}`: no usable key has the `kid` {kid}")]
-    KeyUnknown {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// The header's `kid`, escaped and cut short.
-        kid: String,
-    },
-    /// The key set can't be had, and what is known of it is too old or lacks the key.
+    KeyUnknown { issuer: String, kid: String },
     #[error("issuer `{issuer}`: its keys are unavailable: {cause}")]
-    KeysUnavailable {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// Why the last attempt failed.
-        cause: String,
-    },
-    /// The signature is not the key's over this token.
+    KeysUnavailable { issuer: String, cause: String },
     #[error("issuer `{issuer}`: the signature is invalid under the key {kid}")]
-    SignatureInvalid {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// The header's `kid`, escaped and cut short.
-        kid: String,
-    },
-    /// A mandatory claim is missing or a claim has the wrong type.
+    SignatureInvalid { issuer: String, kid: String },
     #[error("the token's claims are malformed: {problem}")]
-    ClaimsMalformed {
-        /// Which claim, and what is wrong with it.
-        problem: String,
-    },
-    /// `aud` names none of the issuer's audiences.
-    #[error("issuer `{issuer}`: the `aud` {presented} names none of the accepted audiences {accepted}")]
-    AudienceMismatch {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// The claim, escaped and cut short.
-        presented: String,
-        /// What the configuration accepts.
-        accepted: String,
-    },
-    /// `exp` has passed.
+    ClaimsMalformed { problem: String },
+    #[error("issuer `{issuer}`: the claim {problem}")]
+    ClaimRefused { issuer: String, problem: String },
+    #[error("issuer `{issuer}`: `{claim}` {presented} names none of the accepted audiences {accepted}")]
+    AudienceMismatch { issuer: String, claim: String, presented: String, accepted: String },
     #[error("issuer `{issuer}`: the token expired at {expired_at}, {seconds} s ago")]
-    Expired {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// Seconds since 1970.
-        expired_at: u64,
-        /// How long ago.
-        seconds: u64,
-    },
-    /// `nbf` or `iat` lies in the future.
+    Expired { issuer: String, expired_at: u64, seconds: u64 },
     #[error("issuer `{issuer}`: the token's `{claim}` lies {seconds} s in the future")]
-    NotYetValid {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// `nbf` or `iat`.
-        claim: &'static str,
-        /// How far.
-        seconds: u64,
-    },
-    /// The token lives longer than the issuer's tokens may.
+    NotYetValid { issuer: String, claim: &'static str, seconds: u64 },
     #[error("issuer `{issuer}`: the token lives {lifetime} s, at most {lifetime_max} s are accepted")]
-    TooLongLived {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// Seconds from `iat` (or from now, without one) to `exp`.
-        lifetime: u64,
-        /// The configured limit in seconds.
-        lifetime_max: u64,
-    },
+    TooLongLived { issuer: String, lifetime: u64, lifetime_max: u64 },
+    #[error("issuer `{issuer}`: the token was revoked here (`revoked_file`)")]
+    Revoked { issuer: String },
+    #[error("issuer `{issuer}`: its introspection endpoint says that the token is not active")]
+    Inactive { issuer: String },
+    #[error("issuer `{issuer}`: the token can't be introspected: {cause}")]
+    IntrospectionUnavailable { issuer: String, cause: String },
+    #[error("issuer `{issuer}`: no proof of possession: {problem}")]
+    ProofMissing { issuer: String, problem: &'static str },
+    #[error("issuer `{issuer}`: the proof of possession is refused: {problem}")]
+    ProofRefused { issuer: String, problem: String },
+    #[error("issuer `{issuer}`: the DPoP proof was used before")]
+    ProofReplayed { issuer: String },
+    #[error("issuer `{issuer}`: the DPoP proof {problem}")]
+    NonceRequired { issuer: String, problem: &'static str, nonce: String },
+    #[error("the memory of used DPoP proofs is full: {problem}")]
+    ReplayCacheFull { problem: &'static str },
+}
+
+/// A known way to go wrong with the tokens of one provider: said with the fault, so that it is found in one look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trap {
+    /// Entra ID: the token is for Microsoft Graph; its `nonce` in the header keeps others from checking it.
+    EntraGraphToken,
+    /// Entra ID: a token of version 1.0 where 2.0 is configured, or the other way round.
+    EntraVersion,
+    /// Entra ID: a tenant that is not on the list.
+    EntraTenant,
+    /// Entra ID: more groups than a token holds; it names an address to ask instead.
+    EntraGroupsOverage,
+    /// Entra ID: a token on behalf of a user where only those of applications are accepted.
+    EntraUserToken,
+    /// Entra ID: the `tid` is not the tenant that `iss` names.
+    EntraTenantMismatch,
+    /// Okta: a token of the org authorization server, which nobody but Okta can check.
+    OktaOrgServer,
+    /// Cognito: the issuer has no `aud` in access tokens: `audiences` must list client ids.
+    CognitoAudience,
+    /// EKS: a token for AWS's own token service.
+    EksStsAudience,
+    /// Keycloak: `aud` is `account`, because no audience mapper is set.
+    KeycloakAudience,
+    /// Keycloak: no `sub`, because the client lacks the scope `basic`.
+    KeycloakSubject,
+    /// Keycloak: another host name than the configured one in `iss`.
+    KeycloakHostname,
+    /// Google: an opaque access token (`ya29.…`).
+    GoogleAccessToken,
+    /// Google: an e-mail address that was not verified.
+    GoogleEmail,
+    /// GitHub: the default audience, which names the owner and not this gateway.
+    GithubAudience,
+    /// GitHub: another owner than the configured ones.
+    GithubOwner,
+    /// Kubernetes: a legacy token out of a Secret, which never expires.
+    KubernetesLegacy,
+    /// Kubernetes: a token that is bound to no pod.
+    KubernetesUnbound,
+    /// Kubernetes: the API server's own audience.
+    KubernetesAudience,
+    /// Kubernetes: a long life, as of the token that every pod has by default.
+    KubernetesLifetime,
+    /// SPIFFE: the `sub` is no SPIFFE ID of the trust domain.
+    SpiffeId,
+    /// Airflow: Airflow's own task token, which must never leave Airflow.
+    AirflowTaskToken,
+    /// An ID token: it tells a client who signed in, and opens nothing.
+    IdToken,
+    /// A refresh, log-out or another token that no API takes.
+    OtherToken,
+    /// An opaque token, and no issuer of the route has introspection.
+    Opaque,
+}
+
+impl From<Fault> for TokenError {
+    fn from(fault: Fault) -> Self {
+        Self { fault, trap: None }
+    }
+}
+
+impl std::fmt::Display for TokenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.fault.fmt(f)?;
+        match self.trap {
+            Some(trap) => write!(f, "; {}", trap.public()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// What RFC 6750 §3.1, RFC 9449 §7.1 call a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// There was no credential: the challenge names no error.
+    Bare,
+    /// 400
+    InvalidRequest,
+    /// 401
+    InvalidToken,
+    /// 401
+    InvalidDpopProof,
+    /// 401, with a nonce in `DPoP-Nonce`.
+    UseDpopNonce,
+    /// Not the caller's fault: 503, no challenge.
+    Unavailable,
 }
 
 impl TokenError {
+    pub(crate) fn with_trap(fault: Fault, trap: Option<Trap>) -> Self {
+        Self { fault, trap }
+    }
+
     /// Stable, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Missing => "token_missing",
-            Self::Repeated { .. } => "token_repeated",
-            Self::Malformed { .. } => "token_malformed",
-            Self::HeaderRefused { .. } => "token_header_refused",
-            Self::IssuerUnknown { .. } => "issuer_unknown",
-            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
-            Self::KeyUnknown { .. } => "key_unknown",
-            Self::KeysUnavailable { .. } => "keys_unavailable",
-            Self::SignatureInvalid { .. } => "signature_invalid",
-            Self::ClaimsMalformed { .. } => "claims_malformed",
-            Self::AudienceMismatch { .. } => "audience_mismatch",
-            Self::Expired { .. } => "token_expired",
-            Self::NotYetValid { .. } => "token_not_yet_valid",
-            Self::TooLongLived { .. } => "token_too_long_lived",
+        match &self.fault {
+            Fault::Missing => "token_missing",
+            Fault::Repeated { .. } => "token_repeated",
+            Fault::Elsewhere { .. } => "token_misplaced",
+            Fault::Malformed { .. } => "token_malformed",
+            Fault::HeaderRefused { .. } => "token_header_refused",
+            Fault::TypeRefused { .. } => "token_type_refused",
+            Fault::IssuerUnknown { .. } => "issuer_unknown",
+            Fault::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            Fault::KeyUnknown { .. } => "key_unknown",
+            Fault::KeysUnavailable { .. } => "keys_unavailable",
+            Fault::SignatureInvalid { .. } => "signature_invalid",
+            Fault::ClaimsMalformed { .. } => "claims_malformed",
+            Fault::ClaimRefused { .. } => "claim_refused",
+            Fault::AudienceMismatch { .. } => "audience_mismatch",
+            Fault::Expired { .. } => "token_expired",
+            Fault::NotYetValid { .. } => "token_not_yet_valid",
+            Fault::TooLongLived { .. } => "token_too_long_lived",
+            Fault::Revoked { .. } => "token_revoked",
+            Fault::Inactive { .. } => "token_inactive",
+            Fault::IntrospectionUnavailable { .. } => "introspection_unavailable",
+            Fault::ProofMissing { .. } => "proof_missing",
+            Fault::ProofRefused { .. } => "proof_refused",
+            Fault::ProofReplayed { .. } => "proof_replayed",
+            Fault::NonceRequired { .. } => "proof_nonce_required",
+            Fault::ReplayCacheFull { .. } => "proof_memory_full",
         }
     }
 
     /// What the caller may see: the failed check, and nothing of the configuration.
     #[must_use]
     pub fn public(&self) -> String {
-        match self {
-            Self::Missing => "the request carries no bearer token; send `Authorization: Bearer <token>`".to_owned(),
-            Self::Repeated { .. } => "the request carries more than one `Authorization` header; send one".to_owned(),
-            Self::Malformed { problem } => format!("the token is malformed: {problem}"),
-            Self::HeaderRefused { problem } => format!("the token's header is refused: {problem}"),
-            Self::IssuerUnknown { .. } => "the token's issuer (`iss`) is not trusted here".to_owned(),
-            Self::AlgorithmNotAllowed { .. } => {
+        let check = match &self.fault {
+            Fault::Missing => "the request carries no token; send `Authorization: Bearer <token>`".to_owned(),
+            Fault::Repeated { field, .. } => format!("the request carries more than one `{field}` header; send one"),
+            Fault::Elsewhere { place, .. } => {
+                format!("the request carries a token in its {place}; send it in the `Authorization` header alone")
+            }
+            Fault::Malformed { problem } => format!("the token is malformed: {problem}"),
+            Fault::HeaderRefused { problem } => format!("the token's header is refused: {problem}"),
+            Fault::TypeRefused { .. } => "the token is no access token of the kind that is accepted here".to_owned(),
+            Fault::IssuerUnknown { .. } => "the token's issuer (`iss`) is not trusted here".to_owned(),
+            Fault::AlgorithmNotAllowed { .. } => {
                 "the token's algorithm (`alg`) is not accepted from this issuer or does not fit its key".to_owned()
             }
-            Self::KeyUnknown { .. } => "the token's key (`kid`) is not among the issuer's keys".to_owned(),
-            Self::KeysUnavailable { .. } => "the issuer's keys can't be had at the moment; try again later".to_owned(),
-            Self::SignatureInvalid { .. } => "the token's signature is invalid".to_owned(),
-            Self::ClaimsMalformed { problem } => format!("the token's claims are malformed: {problem}"),
-            Self::AudienceMismatch { .. } => "the token is meant for another audience (`aud`)".to_owned(),
-            Self::Expired { seconds, .. } => format!("the token expired {seconds} s ago; get a new one"),
-            Self::NotYetValid { claim, .. } => format!("the token is not valid yet (`{claim}` lies in the future)"),
-            Self::TooLongLived { lifetime, lifetime_max, .. } => {
+            Fault::KeyUnknown { .. } => "the token's key (`kid`) is not among the issuer's keys".to_owned(),
+            Fault::KeysUnavailable { .. } => "the issuer's keys can't be had at the moment; try again later".to_owned(),
+            Fault::SignatureInvalid { .. } => "the token's signature is invalid".to_owned(),
+            Fault::ClaimsMalformed { problem } => format!("the token's claims are malformed: {problem}"),
+            Fault::ClaimRefused { .. } => "the token lacks a claim that is required of its issuer's tokens".to_owned(),
+            Fault::AudienceMismatch { claim, .. } => format!("the token is meant for another audience (`{claim}`)"),
+            Fault::Expired { seconds, .. } => format!("the token expired {seconds} s ago; get a new one"),
+            Fault::NotYetValid { claim, .. } => format!("the token is not valid yet (`{claim}` lies in the future)"),
+            Fault::TooLongLived { lifetime, lifetime_max, .. } => {
                 format!("the token lives {lifetime} s, longer than the {lifetime_max} s accepted from its issuer")
+            }
+            Fault::Revoked { .. } => "the token was revoked".to_owned(),
+            Fault::Inactive { .. } => "the token is not active: expired, revoked or never issued".to_owned(),
+            Fault::IntrospectionUnavailable { .. } => {
+                "the token can't be checked at the moment; try again later".to_owned()
+            }
+            Fault::ProofMissing { problem, .. } => format!("the proof of possession is missing: {problem}"),
+            Fault::ProofRefused { problem, .. } => format!("the proof of possession is refused: {problem}"),
+            Fault::ProofReplayed { .. } => "the DPoP proof was used before; make a new one for each request".to_owned(),
+            Fault::NonceRequired { .. } => "the DPoP proof must hold the nonce of the `DPoP-Nonce` header".to_owned(),
+            Fault::ReplayCacheFull { .. } => "too many requests with DPoP proofs; try again later".to_owned(),
+        };
+        match self.trap {
+            Some(trap) => format!("{check}; {}", trap.public()),
+            None => check,
+        }
+    }
+
+    /// What the caller can do.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match &self.fault {
+            Fault::Missing
+            | Fault::Malformed { .. }
+            | Fault::Expired { .. }
+            | Fault::Revoked { .. }
+            | Fault::Inactive { .. } => {
+                "get a fresh token for this gateway; in Airflow the connection does that at each call"
+            }
+            Fault::Repeated { .. } | Fault::Elsewhere { .. } => {
+                "send one token, in one `Authorization` header, and none in the query or in a cookie"
+            }
+            Fault::HeaderRefused { .. }
+            | Fault::TypeRefused { .. }
+            | Fault::IssuerUnknown { .. }
+            | Fault::AlgorithmNotAllowed { .. }
+            | Fault::SignatureInvalid { .. }
+            | Fault::ClaimsMalformed { .. }
+            | Fault::ClaimRefused { .. }
+            | Fault::TooLongLived { .. } => {
+                "ask for an access token of an issuer that this gateway trusts; its operator sees the whole reason in the audit log"
+            }
+            Fault::AudienceMismatch { .. } => "ask the issuer for a token whose audience is this gateway",
+            Fault::KeyUnknown { .. } => {
+                "try again in some seconds if the issuer has just changed its keys; else get a token of the right issuer"
+            }
+            Fault::KeysUnavailable { .. } | Fault::IntrospectionUnavailable { .. } | Fault::ReplayCacheFull { .. } => {
+                "try again later; the gateway's operator finds the cause in its log"
+            }
+            Fault::NotYetValid { .. } => "set the clock of the machine that issues the token",
+            Fault::ProofMissing { .. } | Fault::ProofRefused { .. } | Fault::ProofReplayed { .. } => {
+                "prove the key that the token is bound to: a fresh DPoP proof for each request, or the client certificate"
+            }
+            Fault::NonceRequired { .. } => {
+                "make a new proof with the `nonce` that this answer's `DPoP-Nonce` header holds"
+            }
+        }
+    }
+
+    /// What the operator can do, where the whole reason alone does not say it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        if let Some(trap) = self.trap {
+            return trap.advice();
+        }
+        match &self.fault {
+            Fault::Missing | Fault::Repeated { .. } | Fault::Malformed { .. } => self.help(),
+            Fault::Elsewhere { .. } => {
+                "take the token out; where the app behind the route has tokens of its own there, set the route's `app_tokens`"
+            }
+            Fault::HeaderRefused { .. } => {
+                "look at how the issuer signs: these header parameters let a token choose its own key"
+            }
+            Fault::TypeRefused { .. } => "ask for an access token, or set the issuer's `token_types` to what it issues",
+            Fault::IssuerUnknown { .. } => {
+                "compare the `iss` with `url` of the issuers, letter by letter; name the issuer in the route's `issuers` if it has any"
+            }
+            Fault::AlgorithmNotAllowed { .. } => {
+                "add the algorithm to the issuer's `algorithms` if the issuer really signs so"
+            }
+            Fault::KeyUnknown { .. } => "run `airgate issuer check`: it lists the keys that the issuer publishes",
+            Fault::KeysUnavailable { .. } => "run `airgate issuer check`: it tells which step to the keys fails",
+            Fault::SignatureInvalid { .. } => {
+                "the token was changed, or signed by another with the same `kid`: get a fresh one"
+            }
+            Fault::ClaimsMalformed { .. } => "look at what the issuer puts into its tokens (`airgate token inspect`)",
+            Fault::ClaimRefused { .. } => "compare the token with the issuer's `require` (`airgate token inspect`)",
+            Fault::AudienceMismatch { .. } => "have the token issued for one of the issuer's `audiences`",
+            Fault::Expired { .. } => "get a fresh token; if it is fresh, compare the clocks (`airgate issuer check`)",
+            Fault::NotYetValid { .. } => "compare the clocks (`airgate issuer check`)",
+            Fault::TooLongLived { .. } => "shorten the life of the issuer's tokens, or raise `lifetime_max`",
+            Fault::Revoked { .. } => "take the line out of the issuer's `revoked_file` if it was put in by mistake",
+            Fault::Inactive { .. } => "get a fresh token; the issuer's own log says why this one is not active",
+            Fault::IntrospectionUnavailable { .. } => {
+                "run `airgate issuer check`: it asks the introspection endpoint too"
+            }
+            Fault::ProofMissing { .. } | Fault::ProofRefused { .. } | Fault::NonceRequired { .. } => self.help(),
+            Fault::ProofReplayed { .. } => {
+                "if the caller made each proof anew, somebody has repeated its request: look at the peers"
+            }
+            Fault::ReplayCacheFull { .. } => "look who sends so many proofs, or raise `dpop.replays_max`",
+        }
+    }
+
+    /// How HTTP calls it.
+    #[must_use]
+    pub fn challenge(&self) -> Challenge {
+        match &self.fault {
+            Fault::Missing => Challenge::Bare,
+            Fault::Repeated { .. } | Fault::Elsewhere { .. } => Challenge::InvalidRequest,
+            Fault::Malformed { .. }
+            | Fault::HeaderRefused { .. }
+            | Fault::TypeRefused { .. }
+            | Fault::IssuerUnknown { .. }
+            | Fault::AlgorithmNotAllowed { .. }
+            | Fault::KeyUnknown { .. }
+            | Fault::SignatureInvalid { .. }
+            | Fault::ClaimsMalformed { .. }
+            | Fault::ClaimRefused { .. }
+            | Fault::AudienceMismatch { .. }
+            | Fault::Expired { .. }
+            | Fault::NotYetValid { .. }
+            | Fault::TooLongLived { .. }
+            | Fault::Revoked { .. }
+            | Fault::Inactive { .. }
+            | Fault::ProofMissing { .. } => Challenge::InvalidToken,
+            Fault::ProofRefused { .. } | Fault::ProofReplayed { .. } => Challenge::InvalidDpopProof,
+            Fault::NonceRequired { .. } => Challenge::UseDpopNonce,
+            Fault::KeysUnavailable { .. } | Fault::IntrospectionUnavailable { .. } | Fault::ReplayCacheFull { .. } => {
+                Challenge::Unavailable
             }
         }
     }
@@ -166,52 +356,191 @@ impl TokenError {
     /// True where the fault is ours (key set unreachable and stale): 503 instead of 401.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        match self {
-            Self::KeysUnavailable { .. } => true,
-            Self::Missing
-            | Self::Repeated { .. }
-            | Self::Malformed { .. }
-            | Self::HeaderRefused { .. }
-            | Self::IssuerUnknown { .. }
-            | Self::AlgorithmNotAllowed { .. }
-            | Self::KeyUnknown { .. }
-            | Self::SignatureInvalid { .. }
-            | Self::ClaimsMalformed { .. }
-            | Self::AudienceMismatch { .. }
-            | Self::Expired { .. }
-            | Self::NotYetValid { .. }
-            | Self::TooLongLived { .. } => false,
-        }
+        self.challenge() == Challenge::Unavailable
     }
 
-    /// One of each variant, for the generated reference page and exhaustive tests.
+    /// The nonce that the next proof must hold, where that is what is missing.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&str> {
+        if let Fault::NonceRequired { nonce, .. } = &self.fault { Some(nonce) } else { None }
+    }
+
+    /// The provider's trap that the token fell into, where it is a known one.
+    #[must_use]
+    pub fn trap(&self) -> Option<Trap> {
+        self.trap
+    }
+
+    /// One of each fault, for the generated reference page and exhaustive tests.
     #[must_use]
     pub fn examples() -> Vec<TokenError> {
         let issuer = || "airflow".to_owned();
-        vec![
-            Self::Missing,
-            Self::Repeated { count: 2 },
-            Self::Malformed { problem: "it is not three parts joined by dots" },
-            Self::HeaderRefused { problem: "`crit` is not supported" },
-            Self::IssuerUnknown { iss: "\"https://elsewhere.example\"".to_owned() },
-            Self::AlgorithmNotAllowed {
+        let faults = [
+            Fault::Missing,
+            Fault::Repeated { field: "Authorization", count: 2 },
+            Fault::Elsewhere { place: "query", name: "\"access_token\"".to_owned() },
+            Fault::Malformed { problem: "it is not three parts joined by dots" },
+            Fault::HeaderRefused { problem: "`crit` is not supported" },
+            Fault::TypeRefused { issuer: issuer(), problem: "`typ` is \"dpop+jwt\"".to_owned() },
+            Fault::IssuerUnknown { iss: "\"https://elsewhere.example\"".to_owned() },
+            Fault::AlgorithmNotAllowed {
                 issuer: issuer(),
                 algorithm: "\"HS256\"".to_owned(),
                 problem: "it is not in the issuer's list",
             },
-            Self::KeyUnknown { issuer: issuer(), kid: "\"2026-01\"".to_owned() },
-            Self::KeysUnavailable { issuer: issuer(), cause: "no answer within 5 s".to_owned() },
-            Self::SignatureInvalid { issuer: issuer(), kid: "\"2026-01\"".to_owned() },
-            Self::ClaimsMalformed { problem: "`exp` is missing".to_owned() },
-            Self::AudienceMismatch {
+            Fault::KeyUnknown { issuer: issuer(), kid: "\"2026-01\"".to_owned() },
+            Fault::KeysUnavailable { issuer: issuer(), cause: "no answer within 5 s".to_owned() },
+            Fault::SignatureInvalid { issuer: issuer(), kid: "\"2026-01\"".to_owned() },
+            Fault::ClaimsMalformed { problem: "`exp` is missing".to_owned() },
+            Fault::ClaimRefused { issuer: issuer(), problem: "`token_use` is \"id\", not \"access\"".to_owned() },
+            Fault::AudienceMismatch {
                 issuer: issuer(),
+                claim: "aud".to_owned(),
                 presented: "\"api://other\"".to_owned(),
                 accepted: "[\"api://airgate\"]".to_owned(),
             },
-            Self::Expired { issuer: issuer(), expired_at: 1_767_225_600, seconds: 42 },
-            Self::NotYetValid { issuer: issuer(), claim: "nbf", seconds: 300 },
-            Self::TooLongLived { issuer: issuer(), lifetime: 86_400, lifetime_max: 3_600 },
-        ]
+            Fault::Expired { issuer: issuer(), expired_at: 1_767_225_600, seconds: 42 },
+            Fault::NotYetValid { issuer: issuer(), claim: "nbf", seconds: 300 },
+            Fault::TooLongLived { issuer: issuer(), lifetime: 86_400, lifetime_max: 3_600 },
+            Fault::Revoked { issuer: issuer() },
+            Fault::Inactive { issuer: issuer() },
+            Fault::IntrospectionUnavailable { issuer: issuer(), cause: "no answer within 5 s".to_owned() },
+            Fault::ProofMissing { issuer: issuer(), problem: "the token is bound to a DPoP key" },
+            Fault::ProofRefused { issuer: issuer(), problem: "`htm` is not the request's method".to_owned() },
+            Fault::ProofReplayed { issuer: issuer() },
+            Fault::NonceRequired { issuer: issuer(), problem: "holds no nonce", nonce: "AAAA".to_owned() },
+            Fault::ReplayCacheFull { problem: "all places are taken" },
+        ];
+        faults.into_iter().map(TokenError::from).collect()
+    }
+}
+
+impl Trap {
+    /// All of them, for tests and pages.
+    pub const ALL: [Self; 25] = [
+        Self::EntraGraphToken,
+        Self::EntraVersion,
+        Self::EntraTenant,
+        Self::EntraGroupsOverage,
+        Self::EntraUserToken,
+        Self::EntraTenantMismatch,
+        Self::OktaOrgServer,
+        Self::CognitoAudience,
+        Self::EksStsAudience,
+        Self::KeycloakAudience,
+        Self::KeycloakSubject,
+        Self::KeycloakHostname,
+        Self::GoogleAccessToken,
+        Self::GoogleEmail,
+        Self::GithubAudience,
+        Self::GithubOwner,
+        Self::KubernetesLegacy,
+        Self::KubernetesUnbound,
+        Self::KubernetesAudience,
+        Self::KubernetesLifetime,
+        Self::SpiffeId,
+        Self::AirflowTaskToken,
+        Self::IdToken,
+        Self::OtherToken,
+        Self::Opaque,
+    ];
+
+    /// What the caller may see: about the provider, nothing about this gateway's configuration.
+    #[must_use]
+    pub fn public(self) -> &'static str {
+        match self {
+            Self::EntraGraphToken => "it is a token for Microsoft Graph, which only Microsoft Graph can check",
+            Self::EntraVersion => "it is an Entra ID token of the other version (v1.0 and v2.0 have different issuers)",
+            Self::EntraTenant => "its Entra ID tenant is not accepted here",
+            Self::EntraGroupsOverage => {
+                "it belongs to more groups than a token holds, so it lists none of them (groups overage)"
+            }
+            Self::EntraUserToken => "it was issued on behalf of a user, not to an application",
+            Self::EntraTenantMismatch => "its `tid` is not the tenant that its `iss` names",
+            Self::OktaOrgServer => {
+                "it is a token of Okta's org authorization server, which only Okta itself can check; use a custom authorization server"
+            }
+            Self::CognitoAudience => "Cognito's access tokens name their audience in `client_id`",
+            Self::EksStsAudience => "it is meant for AWS's own token service (`sts.amazonaws.com`)",
+            Self::KeycloakAudience => {
+                "its `aud` is Keycloak's default; the client needs an audience mapper for this gateway"
+            }
+            Self::KeycloakSubject => "it has no `sub`: the client lacks Keycloak's client scope `basic`",
+            Self::KeycloakHostname => "its `iss` names the realm under another host name than the one trusted here",
+            Self::GoogleAccessToken => {
+                "it is an opaque Google access token; send an identity token with this gateway as audience"
+            }
+            Self::GoogleEmail => "its e-mail address is not verified",
+            Self::GithubAudience => "its audience is GitHub's default; ask for the token with this gateway as audience",
+            Self::GithubOwner => "its repository belongs to an owner that is not accepted here",
+            Self::KubernetesLegacy => "it is a legacy service-account token out of a Secret; use a projected one",
+            Self::KubernetesUnbound => "it is not bound to a pod; use a projected service-account token",
+            Self::KubernetesAudience => "it is meant for the cluster's own API server",
+            Self::KubernetesLifetime => "it is the long-lived token that every pod has; project one with a short life",
+            Self::SpiffeId => "its `sub` is no SPIFFE ID of the trust domain",
+            Self::AirflowTaskToken => "it is Airflow's own task token, which must never leave Airflow",
+            Self::IdToken => "it is an ID token, which is for the client that signed a user in; send an access token",
+            Self::OtherToken => "it is a token of another kind (refresh, log-out, proof or receipt)",
+            Self::Opaque => {
+                "it is opaque (no JSON Web Token), and no issuer that is trusted here can be asked about it"
+            }
+        }
+    }
+
+    /// What the operator can do.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::EntraGraphToken => "ask for the scope `<your API>/.default` instead of Microsoft Graph's",
+            Self::EntraVersion => {
+                "set `requestedAccessTokenVersion` in the API's app registration, or name the tenant in `tenants`, which accepts both versions"
+            }
+            Self::EntraTenant => "add the tenant's id to `tenants` if it shall be trusted",
+            Self::EntraGroupsOverage => {
+                "use app roles (`roles`) instead of groups, or have only the groups assigned to the application put into its tokens"
+            }
+            Self::EntraUserToken => {
+                "use the client-credentials flow, or set `app_only = false` and grant users with care"
+            }
+            Self::EntraTenantMismatch => "this is not how Entra ID issues tokens: treat it as an attack",
+            Self::OktaOrgServer => {
+                "have the client ask `https://<domain>/oauth2/<server id>/v1/token`, and set `url` to that server's issuer"
+            }
+            Self::CognitoAudience => "list the app client's id in `audiences`",
+            Self::EksStsAudience => {
+                "project a token of its own into the pod: `serviceAccountToken = { audience = <one of `audiences`> }`"
+            }
+            Self::KeycloakAudience => {
+                "add a mapper `Audience` to a client scope of the client, with one of `audiences`"
+            }
+            Self::KeycloakSubject => "add the client scope `basic` to the client, or a mapper `Subject (sub)`",
+            Self::KeycloakHostname => {
+                "set Keycloak's `hostname`, or set `url` to the `iss` that its discovery document names"
+            }
+            Self::GoogleAccessToken => {
+                "use `gcloud auth print-identity-token --audiences=…`, or the metadata server's `identity?audience=…`"
+            }
+            Self::GoogleEmail => "grant by `sub`, or have the address verified",
+            Self::GithubAudience => "use `core.getIDToken(\"<one of `audiences`>\")` in the workflow",
+            Self::GithubOwner => {
+                "add the owner's id to `owners` if it shall be trusted: every repository in the world can get a token"
+            }
+            Self::KubernetesLegacy => {
+                "project a token: `volumes.projected.sources.serviceAccountToken` with `audience` and `expirationSeconds`"
+            }
+            Self::KubernetesUnbound => {
+                "project a token into the pod, or set `pod_bound = false` for tokens of `kubectl create token`"
+            }
+            Self::KubernetesAudience => "project a token with `audience` set to one of `audiences`",
+            Self::KubernetesLifetime => "project a token with `expirationSeconds: 600`, or raise `lifetime_max`",
+            Self::SpiffeId => "set `trust_domain` to the one in the token's `sub`, or fetch a JWT-SVID of this one",
+            Self::AirflowTaskToken => {
+                "find out how it left Airflow, and rotate Airflow's JWT secret; tasks get an assertion from the connection"
+            }
+            Self::IdToken => "ask the issuer for an access token for this gateway's audience",
+            Self::OtherToken => "send the access token",
+            Self::Opaque => "have the issuer make JSON Web Tokens, or give the issuer an `introspection` section",
+        }
     }
 }
 
@@ -225,97 +554,20 @@ pub(crate) fn shown(value: &str) -> String {
     format!("{cut:?}")
 }
 
-/// What is wrong with a configured issuer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IssuerError {
-    /// A setting that must not be empty, is.
-    #[error("issuer `{issuer}`: `{setting}` is empty")]
-    Empty {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// Which setting.
-        setting: &'static str,
-    },
-    /// Two issuers have the same name or the same `iss`.
-    #[error("issuer `{issuer}`: another issuer has the same {what} `{value}`")]
-    Duplicate {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// `name` or `url`.
-        what: &'static str,
-        /// The value they share.
-        value: String,
-    },
-    /// Neither `task`, `worker` nor `client`.
-    #[error("issuer `{issuer}`: unknown assurance `{assurance}`")]
-    AssuranceUnknown {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// What is configured.
-        assurance: String,
-    },
-    /// The key set's URL can't be used.
-    #[error("issuer `{issuer}`: the key set's URL can't be used: {problem}")]
-    KeysUrl {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// Why.
-        problem: &'static str,
-    },
-    /// The key set's file can't be read, or holds no usable key.
-    #[error("issuer `{issuer}`: the key set `{path}` can't be used: {problem}")]
-    KeysFile {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        problem: String,
-    },
-    /// The certificates to trust can't be used.
-    #[error("issuer `{issuer}`: can't set up TLS for the key set: {problem}")]
-    Tls {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// Why.
-        problem: String,
-    },
+/// A JSON value of a peer's, likewise.
+pub(crate) fn shown_value(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => shown(text),
+        other => {
+            let text = shown(&other.to_string());
+            text.trim_matches('"').replace("\\\"", "\"")
+        }
+    }
 }
 
-impl IssuerError {
-    /// The issuer's name in the configuration.
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        match self {
-            Self::Empty { issuer, .. }
-            | Self::Duplicate { issuer, .. }
-            | Self::AssuranceUnknown { issuer, .. }
-            | Self::KeysUrl { issuer, .. }
-            | Self::KeysFile { issuer, .. }
-            | Self::Tls { issuer, .. } => issuer,
-        }
-    }
-
-    /// The next step.
-    #[must_use]
-    pub fn help(&self) -> String {
-        match self {
-            Self::Empty { setting, .. } => {
-                format!("give at least one value for `{setting}`: a token is never accepted without that check")
-            }
-            Self::Duplicate { .. } => {
-                "merge the two, or remove one: a token must lead to exactly one issuer".to_owned()
-            }
-            Self::AssuranceUnknown { .. } => "use `task`, `worker` or `client`".to_owned(),
-            Self::KeysUrl { .. } => {
-                "give the full https URL of the key set (`jwks_uri` in the issuer's discovery document)".to_owned()
-            }
-            Self::KeysFile { .. } => {
-                "give a JSON Web Key Set with public signing keys that have a `kid`: {\"keys\": [...]}".to_owned()
-            }
-            Self::Tls { .. } => "give a PEM file with at least one certificate authority".to_owned(),
-        }
-    }
+/// `30 s`, for messages.
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs())
 }
 
 #[cfg(test)]
@@ -324,37 +576,70 @@ mod tests {
     use std::{collections::HashSet, mem::discriminant};
 
     /// Grows with the enum: a new variant does not compile until it is counted here.
-    fn position(error: &TokenError) -> usize {
-        match error {
-            TokenError::Missing => 0,
-            TokenError::Repeated { .. } => 1,
-            TokenError::Malformed { .. } => 2,
-            TokenError::HeaderRefused { .. } => 3,
-            TokenError::IssuerUnknown { .. } => 4,
-            TokenError::AlgorithmNotAllowed { .. } => 5,
-            TokenError::KeyUnknown { .. } => 6,
-            TokenError::KeysUnavailable { .. } => 7,
-            TokenError::SignatureInvalid { .. } => 8,
-            TokenError::ClaimsMalformed { .. } => 9,
-            TokenError::AudienceMismatch { .. } => 10,
-            TokenError::Expired { .. } => 11,
-            TokenError::NotYetValid { .. } => 12,
-            TokenError::TooLongLived { .. } => 13,
+    fn position(fault: &Fault) -> usize {
+        match fault {
+            Fault::Missing => 0,
+            Fault::Repeated { .. } => 1,
+            Fault::Elsewhere { .. } => 2,
+            Fault::Malformed { .. } => 3,
+            Fault::HeaderRefused { .. } => 4,
+            Fault::TypeRefused { .. } => 5,
+            Fault::IssuerUnknown { .. } => 6,
+            Fault::AlgorithmNotAllowed { .. } => 7,
+            Fault::KeyUnknown { .. } => 8,
+            Fault::KeysUnavailable { .. } => 9,
+            Fault::SignatureInvalid { .. } => 10,
+            Fault::ClaimsMalformed { .. } => 11,
+            Fault::ClaimRefused { .. } => 12,
+            Fault::AudienceMismatch { .. } => 13,
+            Fault::Expired { .. } => 14,
+            Fault::NotYetValid { .. } => 15,
+            Fault::TooLongLived { .. } => 16,
+            Fault::Revoked { .. } => 17,
+            Fault::Inactive { .. } => 18,
+            Fault::IntrospectionUnavailable { .. } => 19,
+            Fault::ProofMissing { .. } => 20,
+            Fault::ProofRefused { .. } => 21,
+            Fault::ProofReplayed { .. } => 22,
+            Fault::NonceRequired { .. } => 23,
+            Fault::ReplayCacheFull { .. } => 24,
         }
     }
 
     #[test]
-    fn examples_hold_each_variant_once_with_a_code_of_its_own() {
+    fn examples_hold_each_fault_once_with_a_code_of_its_own() {
         let examples = TokenError::examples();
-        let positions: Vec<usize> = examples.iter().map(position).collect();
-        assert_eq!(positions, (0..14).collect::<Vec<_>>());
-        assert_eq!(examples.iter().map(discriminant).collect::<HashSet<_>>().len(), 14);
-        assert_eq!(examples.iter().map(TokenError::code).collect::<HashSet<_>>().len(), 14);
-        assert!(examples.iter().all(|e| !e.public().is_empty()));
+        let positions: Vec<usize> = examples.iter().map(|error| position(&error.fault)).collect();
+        assert_eq!(positions, (0..25).collect::<Vec<_>>());
+        assert_eq!(examples.iter().map(|error| discriminant(&error.fault)).collect::<HashSet<_>>().len(), 25);
+        assert_eq!(examples.iter().map(TokenError::code).collect::<HashSet<_>>().len(), 25);
+        assert!(examples.iter().all(|e| !e.public().is_empty() && !e.help().is_empty() && !e.advice().is_empty()));
         assert_eq!(
             examples.iter().filter(|e| e.is_unavailable()).map(TokenError::code).collect::<Vec<_>>(),
-            ["keys_unavailable"]
+            ["keys_unavailable", "introspection_unavailable", "proof_memory_full"]
         );
+    }
+
+    /// What the caller sees never helps an attacker: no name of the configuration, no value of it, no value of the token's.
+    #[test]
+    fn callers_see_nothing_of_the_configuration() {
+        for error in TokenError::examples() {
+            for text in [error.public(), error.help().to_owned()] {
+                for secret in
+                    ["`airflow`", "api://", "elsewhere", "2026-01", "answer within", "access\\\"", "HS256", "AAAA"]
+                {
+                    assert!(!text.contains(secret), "{}: {text}", error.code());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_trap_is_explained_once() {
+        let all: HashSet<_> = Trap::ALL.into_iter().collect();
+        assert_eq!(all.len(), Trap::ALL.len());
+        assert_eq!(Trap::ALL.iter().map(|trap| trap.public()).collect::<HashSet<_>>().len(), all.len());
+        assert_eq!(Trap::ALL.iter().map(|trap| trap.advice()).collect::<HashSet<_>>().len(), all.len());
     }
 
     #[test]
@@ -362,5 +647,7 @@ mod tests {
         let text = shown("a\r\nb\u{1b}[31m\u{202e}");
         assert!(!text.contains(['\r', '\n', '\u{1b}', '\u{202e}']), "{text}");
         assert!(shown(&"x".repeat(10_000)).chars().count() < 100);
+        let value = serde_json::json!(["a\r\n\u{1b}[31m", 7]);
+        assert!(!shown_value(&value).contains(['\r', '\n', '\u{1b}']), "{}", shown_value(&value));
     }
 }

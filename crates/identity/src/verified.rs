@@ -1,7 +1,11 @@
 //! What a verified token proves.
 
+use crate::{
+    confirm::{Confirmation, Proven},
+    ledger::Clean,
+};
 use serde_json::{Map, Value};
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// One try of one task instance in Airflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,20 +33,30 @@ pub enum Principal {
     Workload,
 }
 
-/// Made only by [`Verifier::verify`](crate::Verifier::verify). Cheap to clone.
-#[derive(Clone)]
-pub struct VerifiedToken(Arc<Inner>);
-
-pub(crate) struct Inner {
+/// A token whose every claim was checked; whether its presenter may use it is another question. It holds no token text.
+pub(crate) struct Claimed {
     pub(crate) issuer: Arc<str>,
+    /// Place among the issuers, and the generation of its keys: what was verified under other keys counts for nothing.
+    pub(crate) position: usize,
+    pub(crate) generation: u64,
+    pub(crate) iss: String,
     pub(crate) assurance: Arc<str>,
     pub(crate) subject: String,
     pub(crate) principal: Principal,
     pub(crate) token_id: Option<String>,
     pub(crate) sha256_hex: String,
     pub(crate) expires_at: u64,
+    pub(crate) confirmation: Confirmation,
+    /// The configured attributes; `None` where the token has none. They hide claims of the same name.
+    pub(crate) attributes: BTreeMap<String, Option<Value>>,
     pub(crate) claims: Map<String, Value>,
+    /// Every check passed.
+    pub(crate) _clean: Clean,
 }
+
+/// Made only by [`Verifier::verify`](crate::Verifier::verify). Cheap to clone.
+#[derive(Clone)]
+pub struct VerifiedToken(Arc<Claimed>, Proven, Option<String>);
 
 impl fmt::Debug for VerifiedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,15 +70,20 @@ impl fmt::Debug for VerifiedToken {
 }
 
 impl VerifiedToken {
-    /// Called only where every check has passed.
-    pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+    /// Called only where its presenter has proven what the token is bound to.
+    pub(crate) fn new(claimed: Arc<Claimed>, proven: Proven, next_nonce: Option<String>) -> Self {
+        Self(claimed, proven, next_nonce)
     }
 
     /// The issuer's name in the configuration.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.0.issuer
+    }
+    /// `iss`: one name in the configuration may stand for several.
+    #[must_use]
+    pub fn iss(&self) -> &str {
+        &self.0.iss
     }
     /// `sub`.
     #[must_use]
@@ -100,5 +119,31 @@ impl VerifiedToken {
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
         &self.0.claims
+    }
+    /// What policy looks at under this name: the configured attribute, or else the claim at the top.
+    ///
+    /// INVARIANT: a configured attribute that the token lacks is absent, whatever claim of its name there is.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Value> {
+        match self.0.attributes.get(name) {
+            Some(configured) => configured.as_ref(),
+            None => self.0.claims.get(name),
+        }
+    }
+    /// All that policy can look at.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let configured = self.0.attributes.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?)));
+        let claims = self.0.claims.iter().filter(|(name, _)| !self.0.attributes.contains_key(name.as_str()));
+        configured.chain(claims.map(|(name, value)| (name.as_str(), value)))
+    }
+    /// What the presenter proved beyond having the token.
+    #[must_use]
+    pub fn proven(&self) -> Proven {
+        self.1
+    }
+    /// The nonce for the next DPoP proof, where the one of this proof is about to end.
+    #[must_use]
+    pub fn next_nonce(&self) -> Option<&str> {
+        self.2.as_deref()
     }
 }

@@ -46,7 +46,7 @@ impl Policy {
         }
         let cedar = request::for_grants(access, &self.slices)?;
         let mut satisfied = BTreeSet::new();
-        for policies in self.slices.of(access.route, access.token.issuer(), access.token.claims()) {
+        for policies in self.slices.of(access.route, access.token) {
             let response = self.authorizer.is_authorized(&cedar, policies, &Entities::empty());
             satisfied.extend(self.satisfied(&response)?);
         }

@@ -4,7 +4,7 @@ use crate::{
     AccessRequest, Denial, Grant, Policy,
     compile::{CompiledAllow, CompiledRole},
     pattern::{self, Pattern, Segment},
-    text::{claim_text, list, shown, toml_array},
+    text::{claim_texts, list, shown, toml_array},
 };
 use airgate_identity::{Principal, VerifiedToken};
 
@@ -27,8 +27,8 @@ pub(crate) fn denial(policy: &Policy, access: &AccessRequest<'_>) -> Denial {
 }
 
 fn holds(token: &VerifiedToken, claim: &str, values: &[String]) -> bool {
-    let found = token.claims().get(claim).and_then(claim_text);
-    found.is_some_and(|found| values.iter().any(|value| *value == found))
+    let found = token.attribute(claim).and_then(claim_texts).unwrap_or_default();
+    found.iter().any(|found| values.iter().any(|value| value == found))
 }
 
 fn asked(access: &AccessRequest<'_>) -> String {
@@ -75,10 +75,12 @@ fn miss(token: &VerifiedToken, grant: &Grant, claim: &str) -> String {
     let accepted =
         grant.conditions.get(claim).map(|values| list(values.iter().map(|value| format!("`{}`", shown(value)))));
     let accepted = accepted.unwrap_or_default();
-    let found = match token.claims().get(claim).map(claim_text) {
+    let found = match token.attribute(claim).map(claim_texts) {
         None => "the token has none".to_owned(),
-        Some(None) => "the token's is neither text nor a whole number".to_owned(),
-        Some(Some(found)) => format!("the token says `{}`", shown(&found)),
+        Some(None) => "the token's is neither text, a whole number nor a list of them".to_owned(),
+        Some(Some(found)) => {
+            format!("the token says {}", list(found.iter().map(|one| format!("`{}`", shown(one)))))
+        }
     };
     format!("grant `{}` accepts `{claim}` {accepted}, {found}", grant.name)
 }

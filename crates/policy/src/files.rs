@@ -4,7 +4,7 @@ use crate::{
     AccessRequest, METHODS, PolicyError, PolicyFile,
     generate::segment_name,
     pattern, request,
-    text::{claim_text, shown},
+    text::{claim_text, claim_texts, shown},
 };
 use cedar_policy::{
     Authorizer, Context, Effect, Entities, Entity, Policy, PolicyId, PolicySet, Request, RestrictedExpression, Schema,
@@ -22,12 +22,13 @@ pub(crate) struct Forbids {
     names: HashMap<PolicyId, String>,
 }
 
-/// What a rule may look at. Claims are tags: `principal.hasTag("dag_id") && principal.getTag("dag_id") == "…"`.
+/// What a rule may look at. Attributes that are no lists are tags: `principal.hasTag("dag_id") && principal.getTag("dag_id")
+/// == "…"`; of lists, rules see `roles`.
 fn schema_text() -> String {
     let actions: Vec<String> = METHODS.iter().map(|method| format!("\"{method}\"")).collect();
     format!(
         "namespace Airgate {{
-            entity Principal = {{ issuer: String, subject: String, assurance: String }} tags String;
+            entity Principal = {{ issuer: String, subject: String, assurance: String, roles: Set<String> }} tags String;
             entity Route;
             action {} appliesTo {{
                 principal: Principal, resource: Route,
@@ -116,7 +117,7 @@ fn validate(validator: &Validator, forbids: &Forbids, errors: &mut Vec<PolicyErr
             place,
             message: error.to_string().replace('\u{0}', ": "),
             help: "rules can use `Airgate::Action::\"GET\"`, `Airgate::Route::\"…\"`, `principal.issuer`, `.subject`, \
-                   `.assurance`, claims as `principal.getTag(\"…\")`, `context.path`, `.depth`, `.segments.s0`"
+                   `.assurance`, `.roles`, claims as `principal.getTag(\"…\")`, `context.path`, `.depth`, `.segments.s0`"
                 .to_owned(),
         });
     }
@@ -166,7 +167,10 @@ fn as_cedar(access: &AccessRequest<'_>) -> Result<(Request, Entities), String> {
     let [principal, action, resource] = request::entities(access)?;
     let attributes = [("issuer", token.issuer()), ("subject", token.subject()), ("assurance", token.assurance())];
     let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), text(value)));
-    let tags = token.claims().iter().filter_map(|(claim, value)| Some((claim.clone(), text(&claim_text(value)?))));
+    let roles = token.attribute("roles").and_then(claim_texts).unwrap_or_default();
+    let roles = RestrictedExpression::new_set(roles.iter().map(|role| text(role)));
+    let attributes = attributes.chain([("roles".to_owned(), roles)]);
+    let tags = token.attributes().filter_map(|(name, value)| Some((name.to_owned(), text(&claim_text(value)?))));
     let entity = Entity::new_with_tags(principal.clone(), attributes, [], tags).map_err(|error| words(&error))?;
     let entities = Entities::from_entities([entity], None).map_err(|error| words(&error))?;
     let request = Request::new(principal, action, resource, context, None).map_err(|error| words(&error))?;

@@ -34,7 +34,7 @@ pub(crate) fn policy(id: PolicyId, grant: &Grant, allow: &CompiledAllow) -> Resu
         // Cedar errors on an attribute that is not there; `has` first, and `&&` looks no further.
         conditions.push(json!({ "has": { "left": claims, "attr": claim } }));
         let accepted: Vec<Value> = accepted.iter().map(|one| value(one)).collect();
-        conditions.push(json!({ "contains": { "left": { "Set": accepted }, "right": attribute(&claims, claim) } }));
+        conditions.push(json!({ "containsAny": { "left": attribute(&claims, claim), "right": { "Set": accepted } } }));
     }
     let paths = balanced("||", allow.patterns.iter().map(path).collect());
     let policy = json!({

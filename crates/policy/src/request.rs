@@ -5,7 +5,7 @@ use crate::{
     generate::{ACTION, PRINCIPAL, ROUTE, segment_name},
     pattern,
     slices::Slices,
-    text::claim_text,
+    text::claim_texts,
 };
 use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression};
 use std::{str::FromStr as _, sync::LazyLock};
@@ -23,8 +23,9 @@ static TYPES: LazyLock<Option<[EntityTypeName; 3]>> = LazyLock::new(|| {
 pub(crate) fn entities(request: &AccessRequest<'_>) -> Result<[EntityUid; 3], String> {
     let [principal, action, route] = TYPES.as_ref().ok_or("the entity types have no names")?;
     let uid = |kind: &EntityTypeName, id: String| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
-    // Keyed by (issuer, subject); the length makes the pair unambiguous.
-    let (issuer, subject) = (request.token.issuer(), request.token.subject());
+    // Keyed by (issuer, subject), the issuer being the `iss` itself: one section of the configuration may trust several. The
+    // length makes the pair unambiguous.
+    let (issuer, subject) = (request.token.iss(), request.token.subject());
     Ok([
         uid(principal, format!("{}:{issuer}:{subject}", issuer.len())),
         uid(action, request.method.to_owned()),
@@ -52,8 +53,9 @@ pub(crate) fn for_grants(request: &AccessRequest<'_>, slices: &Slices) -> Result
         .map(|(position, segment)| (segment_name(position), RestrictedExpression::new_string(segment)));
     let token = request.token;
     let claims = slices.claims.iter().filter_map(|claim| {
-        let value = claim_text(token.claims().get(claim)?)?.into_owned();
-        Some((claim.clone(), RestrictedExpression::new_string(value)))
+        let values = claim_texts(token.attribute(claim)?)?.into_iter();
+        let values = values.map(|value| RestrictedExpression::new_string(value.into_owned()));
+        Some((claim.clone(), RestrictedExpression::new_set(values)))
     });
     let context = Context::from_pairs([
         ("issuer".to_owned(), RestrictedExpression::new_string(token.issuer().to_owned())),

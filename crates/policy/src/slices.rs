@@ -1,8 +1,8 @@
 //! Which policies can matter to a request at all: Cedar's cost grows with the number it is given.
 
-use crate::{Grant, compile::CompiledRole, generate, text::claim_text};
+use crate::{Grant, compile::CompiledRole, generate, text::claim_texts};
+use airgate_identity::VerifiedToken;
 use cedar_policy::{Policy, PolicyId, PolicySet};
-use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Policies by route and issuer, then by the value of one claim.
@@ -47,16 +47,11 @@ impl Slices {
     }
 
     /// The sets that may hold a policy for this request.
-    pub(crate) fn of<'a>(
-        &'a self,
-        route: &str,
-        issuer: &str,
-        claims: &'a Map<String, Value>,
-    ) -> impl Iterator<Item = &'a PolicySet> {
-        let by_claim = self.routes.get(route).and_then(|issuers| issuers.get(issuer));
-        by_claim.into_iter().flatten().filter_map(|(claim, by_value)| {
-            let value = claim_text(claims.get(claim)?)?;
-            by_value.get(value.as_ref())
+    pub(crate) fn of<'a>(&'a self, route: &str, token: &'a VerifiedToken) -> impl Iterator<Item = &'a PolicySet> {
+        let by_claim = self.routes.get(route).and_then(|issuers| issuers.get(token.issuer()));
+        by_claim.into_iter().flatten().flat_map(|(claim, by_value)| {
+            let values = token.attribute(claim).and_then(claim_texts).unwrap_or_default();
+            values.into_iter().filter_map(|value| by_value.get(value.as_ref()))
         })
     }
 
@@ -104,7 +99,7 @@ impl<'a> Popularity<'a> {
 mod tests {
     use super::*;
     use crate::{Allow, Policy, Role};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn role(name: &str, route: &str) -> Role {
         let allow = Allow { route: route.to_owned(), methods: vec!["GET".to_owned()], paths: vec!["/a/**".to_owned()] };
@@ -133,8 +128,8 @@ mod tests {
         let roles = (0..10).map(|at| role(&format!("r{at}"), &format!("route{at}"))).collect();
         let policy = Policy::compile(roles, many(300), vec![]).expect("a policy");
         let count = |route: &str, claims: Value| -> usize {
-            let claims = claims.as_object().expect("claims");
-            policy.slices.of(route, "airflow", claims).map(|set| set.policies().count()).sum()
+            let token = airgate_testkit::verified("airflow", "client", claims);
+            policy.slices.of(route, &token).map(|set| set.policies().count()).sum()
         };
         assert_eq!(count("route7", json!({ "team": "data", "a": "1", "dag_id": "dag217" })), 1);
         assert_eq!(count("route6", json!({ "team": "data", "a": "1", "dag_id": "dag217" })), 0);

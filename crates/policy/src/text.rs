@@ -28,6 +28,15 @@ pub(crate) fn shown(value: &str) -> String {
     cut
 }
 
+/// All that grants compare of an attribute: its text, or that of each member of a list. `None` where any part of it does not
+/// compare: a list that is understood in part would be matched in part.
+pub(crate) fn claim_texts(value: &Value) -> Option<Vec<Cow<'_, str>>> {
+    match value {
+        Value::Array(items) => items.iter().map(claim_text).collect(),
+        one => claim_text(one).map(|text| vec![text]),
+    }
+}
+
 /// "`a`, `b` and 3 more".
 pub(crate) fn list<I: IntoIterator<Item = String>>(items: I) -> String {
     let items: Vec<String> = items.into_iter().collect();

@@ -1,7 +1,9 @@
 //! A certificate authority for one test.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 
 /// A certificate authority with a key of its own.
@@ -44,14 +46,28 @@ impl TestCa {
     /// A server certificate for these DNS names or IP addresses: (certificate PEM, key PEM).
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> (String, String) {
+        let (certificate, key) = self.make(names, "airgate test server", ExtendedKeyUsagePurpose::ServerAuth);
+        (certificate.pem(), key)
+    }
+
+    /// A client certificate: (certificate PEM, key PEM, SHA-256 of its DER).
+    #[must_use]
+    pub fn issue_client(&self, name: &str) -> (String, String, [u8; 32]) {
+        let (certificate, key) = self.make(&[], name, ExtendedKeyUsagePurpose::ClientAuth);
+        let mut thumbprint = [0; 32];
+        thumbprint.copy_from_slice(digest(&SHA256, certificate.der()).as_ref());
+        (certificate.pem(), key, thumbprint)
+    }
+
+    fn make(&self, names: &[&str], common_name: &str, purpose: ExtendedKeyUsagePurpose) -> (Certificate, String) {
         let key = KeyPair::generate().expect("a key pair");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("valid names");
-        params.distinguished_name.push(DnType::CommonName, "airgate test server");
+        params.distinguished_name.push(DnType::CommonName, common_name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![purpose];
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
-        (certificate.pem(), key.serialize_pem())
+        (certificate, key.serialize_pem())
     }
 }

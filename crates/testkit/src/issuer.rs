@@ -1,7 +1,7 @@
 //! An issuer of tokens, good and bad.
 
 use crate::{KeyServer, TestCa};
-use airgate_identity::Algorithm;
+use airgate_identity::{Algorithm, Given, IssuerConfig, KeySource, ProfileName};
 use aws_lc_rs::{
     rand::SystemRandom,
     rsa::{KeyPair as RsaKeyPair, KeySize},
@@ -30,6 +30,10 @@ impl std::fmt::Debug for TestIssuer {
     }
 }
 
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 impl TestIssuer {
     /// A new key, `kid` = `test-1`, `iss` = `https://issuer.test`.
     #[must_use]
@@ -39,7 +43,15 @@ impl TestIssuer {
             Algorithm::Es256 => {
                 Key::Ec(EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key"))
             }
-            Algorithm::Rs256 | Algorithm::Ps256 => Key::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")),
+            Algorithm::Es384 => {
+                Key::Ec(EcdsaKeyPair::generate(&signature::ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key"))
+            }
+            Algorithm::Rs256
+            | Algorithm::Rs384
+            | Algorithm::Rs512
+            | Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512 => Key::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")),
         };
         Self { issuer: "https://issuer.test".to_owned(), kid: "test-1".to_owned(), algorithm, key }
     }
@@ -70,16 +82,26 @@ impl TestIssuer {
         &self.kid
     }
 
-    /// The header of a good token.
+    /// The header of a good job assertion.
     #[must_use]
     pub fn header(&self) -> Value {
-        json!({ "alg": self.algorithm.as_str(), "kid": self.kid, "typ": "JWT" })
+        json!({ "alg": self.algorithm.as_str(), "kid": self.kid, "typ": "airgate-job+jwt" })
     }
 
-    /// A token with these claims, as they are, and a good header.
+    /// A job assertion with these claims, as they are, and a good header.
     #[must_use]
     pub fn token(&self, claims: Value) -> String {
         self.token_with(self.header(), claims)
+    }
+
+    /// A token of another type than a job assertion; `None`: no `typ`.
+    #[must_use]
+    pub fn token_of(&self, typ: Option<&str>, claims: Value) -> String {
+        let mut header = json!({ "alg": self.algorithm.as_str(), "kid": self.kid });
+        if let Some(typ) = typ {
+            header["typ"] = json!(typ);
+        }
+        self.token_with(header, claims)
     }
 
     /// A token with this header and these claims, as they are, signed with the issuer's key and algorithm, whatever
@@ -92,8 +114,8 @@ impl TestIssuer {
     /// A token of these very texts (duplicate members, broken JSON), correctly encoded and signed.
     #[must_use]
     pub fn token_raw(&self, header: &str, claims: &str) -> String {
-        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        let signature = URL_SAFE_NO_PAD.encode(self.sign(input.as_bytes()));
+        let input = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
+        let signature = encode(&self.sign(input.as_bytes()));
         format!("{input}.{signature}")
     }
 
@@ -105,10 +127,13 @@ impl TestIssuer {
             Key::EdDsa(key) => key.sign(message).as_ref().to_vec(),
             Key::Ec(key) => key.sign(&random, message).expect("a signature").as_ref().to_vec(),
             Key::Rsa(key) => {
-                let padding: &dyn signature::RsaEncoding = if self.algorithm == Algorithm::Ps256 {
-                    &signature::RSA_PSS_SHA256
-                } else {
-                    &signature::RSA_PKCS1_SHA256
+                let padding: &dyn signature::RsaEncoding = match self.algorithm {
+                    Algorithm::Ps256 => &signature::RSA_PSS_SHA256,
+                    Algorithm::Ps384 => &signature::RSA_PSS_SHA384,
+                    Algorithm::Ps512 => &signature::RSA_PSS_SHA512,
+                    Algorithm::Rs384 => &signature::RSA_PKCS1_SHA384,
+                    Algorithm::Rs512 => &signature::RSA_PKCS1_SHA512,
+                    _ => &signature::RSA_PKCS1_SHA256,
                 };
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(padding, &random, message, &mut signature).expect("a signature");
@@ -120,24 +145,31 @@ impl TestIssuer {
     /// The public key as a JSON Web Key, with `kid`, `use` and `alg`.
     #[must_use]
     pub fn jwk(&self) -> Value {
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let mut jwk = match &self.key {
+        let mut jwk = self.bare_jwk();
+        jwk["kid"] = json!(self.kid);
+        jwk["use"] = json!("sig");
+        jwk["alg"] = json!(self.algorithm.as_str());
+        jwk
+    }
+
+    /// The members that define the public key, and no other.
+    #[must_use]
+    pub fn bare_jwk(&self) -> Value {
+        match &self.key {
             Key::EdDsa(key) => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(key.public_key().as_ref()) }),
             Key::Ec(key) => {
-                // SEC 1 §2.3.3: 0x04, then x and y of 32 bytes each.
-                let point = key.public_key().as_ref();
-                json!({ "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..]) })
+                // SEC 1 §2.3.3: 0x04, then x and y of the same length.
+                let point = &key.public_key().as_ref()[1..];
+                let (x, y) = point.split_at(point.len() / 2);
+                let curve = if self.algorithm == Algorithm::Es384 { "P-384" } else { "P-256" };
+                json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) })
             }
             Key::Rsa(key) => json!({
                 "kty": "RSA",
                 "n": encode(key.public_key().modulus().big_endian_without_leading_zero()),
                 "e": encode(key.public_key().exponent().big_endian_without_leading_zero()),
             }),
-        };
-        jwk["kid"] = json!(self.kid);
-        jwk["use"] = json!("sig");
-        jwk["alg"] = json!(self.algorithm.as_str());
-        jwk
+        }
     }
 
     /// The key set that holds this key alone.
@@ -164,6 +196,20 @@ impl TestIssuer {
             "map_index": -1,
             "try_number": 1,
         })
+    }
+
+    /// This issuer as the configuration's `name`, by the profile `airflow`, with its own algorithm.
+    #[must_use]
+    pub fn config(&self, name: &str, audience: &str, keys: KeySource) -> IssuerConfig {
+        let given = Given {
+            url: Some(self.issuer.clone()),
+            audiences: vec![audience.to_owned()],
+            keys: Some(keys),
+            ..Given::default()
+        };
+        let mut config = ProfileName::Airflow.config(name, &given).expect("a good issuer");
+        config.algorithms = vec![self.algorithm];
+        config
     }
 
     /// Serves the key set over https on loopback.

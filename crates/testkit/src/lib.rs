@@ -6,12 +6,14 @@ mod ca;
 mod issuer;
 mod key_server;
 pub mod log;
+mod prover;
 pub mod upstream;
 mod vectors;
 mod verified;
 
 pub use ca::TestCa;
 pub use issuer::TestIssuer;
-pub use key_server::{KeyAnswer, KeyServer};
+pub use key_server::{Asked, KeyAnswer, KeyServer};
+pub use prover::Prover;
 pub use vectors::vectors;
-pub use verified::verified;
+pub use verified::{verified, verify_bearer};

@@ -1,7 +1,9 @@
 //! Verified tokens, for tests of what comes after the verification.
 
 use crate::TestIssuer;
-use airgate_identity::{Algorithm, IssuerConfig, KeySource, PresentedToken, VerifiedToken, Verifier};
+use airgate_identity::{
+    Algorithm, Facts, KeySource, PresentedToken, RequestTarget, TokenError, VerifiedToken, Verifier,
+};
 use serde_json::{Value, json};
 use std::{io::Write as _, sync::LazyLock, time::Duration};
 
@@ -27,21 +29,25 @@ pub fn verified(issuer: &str, assurance: &str, mut claims: Value) -> VerifiedTok
     }
     let mut keys = tempfile::NamedTempFile::new().expect("a temporary file");
     keys.write_all(ISSUER.jwks().to_string().as_bytes()).expect("the key set is written");
-    let config = IssuerConfig {
-        name: issuer.to_owned(),
-        issuer: ISSUER.issuer().to_owned(),
-        audiences: vec![AUDIENCE.to_owned()],
-        algorithms: vec![Algorithm::EdDsa],
-        keys: KeySource::File(keys.path().to_owned()),
-        assurance: assurance.to_owned(),
-        leeway: Duration::ZERO,
-        lifetime_max: Duration::from_hours(1),
-    };
+    let mut config = ISSUER.config(issuer, AUDIENCE, KeySource::File(keys.path().to_owned()));
+    assurance.clone_into(&mut config.assurance);
+    config.lifetime_max = Duration::from_hours(1);
     let verifier = Verifier::new(vec![config]).expect("a verifier");
+    verify_bearer(&verifier, &ISSUER.token(claims), NOW).expect("claims that an issuer may make")
+}
+
+/// A bearer token, checked at a time (seconds since 1970), on a runtime of its own.
+///
+/// # Errors
+/// The verifier's.
+pub fn verify_bearer(verifier: &Verifier, token: &str, now: u64) -> Result<VerifiedToken, TokenError> {
     let mut headers = http::HeaderMap::new();
-    let value = format!("Bearer {}", ISSUER.token(claims)).parse().expect("a header value");
+    let value = format!("Bearer {token}").parse().expect("a header value");
     headers.insert(http::header::AUTHORIZATION, value);
-    let presented = PresentedToken::from_headers(&headers).expect("a bearer token");
+    let expected = verifier.expect(None).expect("all issuers");
+    let presented = PresentedToken::from_request(&headers, None, expected.tolerance)?;
+    let target = RequestTarget { scheme: "https", authority: "gw.example", path: "/" };
+    let facts = Facts { method: "GET", target, client_certificate: None, now };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(verifier.verify(&presented, NOW)).expect("claims that an issuer may make")
+    runtime.block_on(verifier.verify(&presented, &expected, &facts))
 }

@@ -1,29 +1,25 @@
 //! What is wrong with issuers is said at once, and nothing weak is accepted in silence.
 
 use crate::rig::*;
-use airgate_identity::{Algorithm, IssuerConfig, KeySource, Verifier};
+use airgate_identity::{Algorithm, HttpSettings, KeySource, Place, Profile, Remote, TokenType, Verifier};
 use airgate_testkit::TestIssuer;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-fn errors(configs: Vec<IssuerConfig>) -> Vec<String> {
-    let errors = Verifier::new(configs).expect_err("issuers that can't be trusted");
-    assert!(errors.iter().all(|error| !error.help().is_empty() && error.issuer() == "airflow"), "{errors:?}");
-    errors.iter().map(ToString::to_string).collect()
-}
-
 fn url(url: &str, danger_allow_http: bool) -> KeySource {
-    KeySource::Url { url: url.to_owned(), ca_file: None, danger_allow_http }
+    let http = HttpSettings { danger_allow_http, ..HttpSettings::default() };
+    KeySource::Remote(Remote { place: Place::KeySet(url.to_owned()), http })
 }
 
 #[test]
 fn collects_everything_that_is_empty_or_unknown() {
     let issuer = TestIssuer::new(Algorithm::EdDsa);
-    let mut bad = config(&issuer, Algorithm::EdDsa, url("https://localhost/keys", false));
-    bad.issuer = String::new();
+    let mut bad = config(&issuer, url("https://localhost/keys", false));
+    bad.issuers = vec![];
     bad.audiences = vec![];
     bad.algorithms = vec![];
+    bad.token_types = vec![];
     bad.lifetime_max = Duration::ZERO;
     bad.assurance = "high".to_owned();
     assert_eq!(
@@ -32,11 +28,12 @@ fn collects_everything_that_is_empty_or_unknown() {
             "issuer `airflow`: `url` is empty",
             "issuer `airflow`: `audiences` is empty",
             "issuer `airflow`: `algorithms` is empty",
+            "issuer `airflow`: `token_types` is empty",
             "issuer `airflow`: `lifetime_max` is empty",
             "issuer `airflow`: unknown assurance `high`",
         ]
     );
-    let good = || config(&issuer, Algorithm::EdDsa, url("https://localhost/keys", false));
+    let good = || config(&issuer, url("https://localhost/keys", false));
     assert_eq!(
         errors(vec![good(), good()]),
         [
@@ -55,12 +52,12 @@ fn refuses_key_urls_that_are_not_plainly_https() {
         ("http://localhost/keys", true, None),
         ("http://localhost/keys", false, Some("it is not https")),
         ("ftp://localhost/keys", true, Some("it does not start with `https://`")),
-        ("localhost/keys", false, Some("can't be used")),
+        ("localhost/keys", false, Some("it is not a URL")),
         ("/keys", false, Some("it does not start with `https://`")),
         ("https://user:secret@localhost/keys", false, Some("it holds a user name or password")),
         ("", false, Some("it is not a URL")),
     ] {
-        let result = Verifier::new(vec![config(&issuer, Algorithm::EdDsa, url(place, danger))]);
+        let result = Verifier::new(vec![config(&issuer, url(place, danger))]);
         match expected {
             None => assert!(result.is_ok(), "{place}: {result:?}"),
             Some(part) => {
@@ -76,9 +73,8 @@ fn refuses_authorities_that_cannot_be_read() {
     let issuer = TestIssuer::new(Algorithm::EdDsa);
     let (_folder, empty) = key_file(&json!({}));
     for file in [empty.with_file_name("missing.pem"), empty] {
-        let keys =
-            KeySource::Url { url: "https://localhost/".to_owned(), ca_file: Some(file), danger_allow_http: false };
-        let errors = errors(vec![config(&issuer, Algorithm::EdDsa, keys)]);
+        let keys = remote(Place::KeySet("https://localhost/".to_owned()), file);
+        let errors = errors(vec![config(&issuer, keys)]);
         assert!(errors[0].contains("can't set up TLS"), "{errors:?}");
     }
 }
@@ -102,24 +98,29 @@ fn refuses_key_files_without_a_usable_key() {
         (many, "more than 100 keys"),
         (own("d", json!("secret")), "private or symmetric"),
         (own("k", json!("secret")), "private or symmetric"),
-        (own("kid", json!(null)), "no `kid`"),
+        (own("kid", json!(null)), "`kid` is not a text"),
+        (with(&|key| drop(key.as_object_mut().expect("an object").remove("kid"))), "no `kid`"),
         (own("kid", json!("")), "`kid` is empty"),
         (own("kid", json!("x".repeat(257))), "longer than 256"),
-        (own("use", json!("enc")), "`use` is not `sig`"),
-        (own("use", json!(["sig"])), "`use` is not `sig`"),
+        (own("use", json!("enc")), "no usable key"),
+        (own("use", json!(["sig"])), "`use` is not a text"),
+        (own("issuer", json!(7)), "`issuer` is not a text"),
         (own("key_ops", json!(["sign"])), "no `verify`"),
         (own("key_ops", json!("verify")), "not an array"),
-        (own("alg", json!("ES384")), "`alg` is none of"),
+        (own("alg", json!("ES512")), "`alg` is none of"),
+        (own("alg", json!("HS256")), "`alg` is none of"),
+        (own("alg", json!("ES384")), "does not fit its `kty`"),
         (own("alg", json!("RS256")), "does not fit its `kty`"),
         (own("kty", json!("oct")), "`kty` is none of"),
         (own("kty", json!("OKP")), "`crv` is not Ed25519"),
-        (own("crv", json!("P-384")), "`crv` is not P-256"),
+        (own("crv", json!("P-384")), "not 48 bytes"),
+        (own("crv", json!("P-521")), "neither P-256 nor P-384"),
         (own("x", json!("AAAA")), "not 32 bytes"),
         (own("x", issuer.jwk()["y"].clone()), "not a point"),
         (json!({ "keys": [issuer.jwk(), issuer.jwk()] }), "more than one has it"),
     ] {
         let (_folder, path) = key_file(&keys);
-        let errors = errors(vec![config(&issuer, Algorithm::Es256, KeySource::File(path))]);
+        let errors = errors(vec![config(&issuer, KeySource::File(path))]);
         assert!(errors[0].contains(part) && !errors[0].contains("secret"), "{part}: {errors:?}");
     }
 }
@@ -144,7 +145,7 @@ fn refuses_weak_rsa_keys() {
         let mut keys = issuer.jwks();
         keys["keys"][0][name] = value;
         let (_folder, path) = key_file(&keys);
-        let errors = errors(vec![config(&issuer, Algorithm::Rs256, KeySource::File(path))]);
+        let errors = errors(vec![config(&issuer, KeySource::File(path))]);
         assert!(errors[0].contains(part), "{name} {part}: {errors:?}");
     }
 }
@@ -156,11 +157,23 @@ fn one_bad_key_does_not_take_the_others_with_it() {
     let mut private = TestIssuer::new(Algorithm::EdDsa).with_kid("private").jwk();
     private["d"] = json!("AAAA");
     let (_folder, path) = key_file(&json!({ "keys": [private, twin.jwk(), rig.jwk(), twin.jwk(), 7] }));
-    let verifier = Verifier::new(vec![config(&rig, Algorithm::EdDsa, KeySource::File(path))]).expect("a verifier");
+    let verifier = Verifier::new(vec![config(&rig, KeySource::File(path))]).expect("a verifier");
     let claims = || rig.job_claims("d", "t", AUDIENCE, NOW);
     assert!(verify(&verifier, &rig.token(claims()), NOW).is_ok());
     for kid in ["twin", "private"] {
         let token = twin.token_with(json!({ "alg": "EdDSA", "kid": kid }), claims());
         assert_eq!(verify(&verifier, &token, NOW).expect_err(kid).code(), "key_unknown");
     }
+}
+
+#[test]
+fn a_plain_issuer_says_what_makes_a_token_an_access_token() {
+    let issuer = TestIssuer::new(Algorithm::EdDsa);
+    let (_folder, path) = key_file(&issuer.jwks());
+    let mut plain = config(&issuer, KeySource::File(path));
+    plain.profile = Profile::Oidc;
+    plain.token_types = vec![TokenType::Jwt];
+    assert!(errors(vec![plain.clone()])[0].contains("may be an ID token"));
+    plain.token_types = vec![TokenType::AccessToken];
+    assert!(Verifier::new(vec![plain]).is_ok());
 }

@@ -1,9 +1,10 @@
 //! An issuer, its configuration, and short ways to ask.
 
 use airgate_identity::{
-    Algorithm, IssuerConfig, KeySource, MonotonicClock, PresentedToken, Timing, TokenError, VerifiedToken, Verifier,
+    Algorithm, Expectation, Facts, IssuerConfig, IssuerError, KeySource, MonotonicClock, Place, PresentedToken, Remote,
+    RequestTarget, TokenError, TokenType, VerifiedToken, Verifier, VerifierConfig,
 };
-use airgate_testkit::TestIssuer;
+use airgate_testkit::{TestCa, TestIssuer};
 use http::{HeaderMap, header::AUTHORIZATION};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -18,17 +19,26 @@ use tempfile::TempDir;
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const AUDIENCE: &str = "api://airgate";
 
-pub(crate) fn config(issuer: &TestIssuer, algorithm: Algorithm, keys: KeySource) -> IssuerConfig {
-    IssuerConfig {
-        name: "airflow".to_owned(),
-        issuer: issuer.issuer().to_owned(),
-        audiences: vec!["other".to_owned(), AUDIENCE.to_owned()],
-        algorithms: vec![algorithm],
-        keys,
-        assurance: "task".to_owned(),
-        leeway: Duration::from_secs(30),
-        lifetime_max: Duration::from_secs(300),
-    }
+pub(crate) fn config(issuer: &TestIssuer, keys: KeySource) -> IssuerConfig {
+    let mut config = issuer.config("airflow", AUDIENCE, keys);
+    config.audiences = vec!["other".to_owned(), AUDIENCE.to_owned()];
+    config.token_types = vec![TokenType::JobAssertion, TokenType::AccessToken, TokenType::Jwt];
+    config.lifetime_max = Duration::from_secs(300);
+    config
+}
+
+/// A key set at a URL, trusted by the authority in a file of its own.
+pub(crate) fn remote(place: Place, ca_file: PathBuf) -> KeySource {
+    let http = airgate_identity::HttpSettings { ca_file: Some(ca_file), ..Default::default() };
+    KeySource::Remote(Remote { place, http })
+}
+
+/// The authority's certificate in a file.
+pub(crate) fn trusted(ca: &TestCa) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, ca.pem()).expect("a written file");
+    (folder, path)
 }
 
 /// A folder with the file `keys.json`.
@@ -42,15 +52,35 @@ pub(crate) fn key_file(keys: &Value) -> (TempDir, PathBuf) {
 pub(crate) fn presented(token: &str) -> PresentedToken {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a header value"));
-    PresentedToken::from_headers(&headers).expect("a bearer token")
+    PresentedToken::from_request(&headers, None, Default::default()).expect("a bearer token")
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
+/// A GET of `https://gw.example/api/orders`.
+pub(crate) fn facts(now: u64) -> Facts<'static> {
+    let target = RequestTarget { scheme: "https", authority: "gw.example", path: "/api/orders" };
+    Facts { method: "GET", target, client_certificate: None, now }
+}
+
+pub(crate) fn everything(verifier: &Verifier) -> Expectation {
+    verifier.expect(None).expect("all issuers")
+}
+
+/// As a bearer token, on the runtime of the caller.
+pub(crate) async fn check(verifier: &Verifier, token: &str, now: u64) -> Result<VerifiedToken, TokenError> {
+    verifier.verify(&presented(token), &everything(verifier), &facts(now)).await
+}
+
 pub(crate) fn verify(verifier: &Verifier, token: &str, now: u64) -> Result<VerifiedToken, TokenError> {
-    runtime().block_on(verifier.verify(&presented(token), now))
+    runtime().block_on(check(verifier, token, now))
+}
+
+/// `ok`, or the refusal's code.
+pub(crate) fn code(verifier: &Verifier, token: &str) -> &'static str {
+    verify(verifier, token, NOW).map_or_else(|error| error.code(), |_| "ok")
 }
 
 /// An issuer whose keys are in a file, and a verifier that trusts it.
@@ -68,7 +98,7 @@ impl Rig {
     pub(crate) fn with(algorithm: Algorithm, change: impl FnOnce(&mut IssuerConfig)) -> Self {
         let issuer = TestIssuer::new(algorithm);
         let (folder, path) = key_file(&issuer.jwks());
-        let mut config = config(&issuer, algorithm, KeySource::File(path));
+        let mut config = config(&issuer, KeySource::File(path));
         change(&mut config);
         Self { verifier: Verifier::new(vec![config]).expect("a verifier"), issuer, _folder: folder }
     }
@@ -89,7 +119,7 @@ impl Rig {
     }
 
     pub(crate) fn code(&self, token: &str) -> &'static str {
-        verify(&self.verifier, token, NOW).map_or_else(|error| error.code(), |_| "ok")
+        code(&self.verifier, token)
     }
 }
 
@@ -111,5 +141,15 @@ impl Hand {
 }
 
 pub(crate) fn timed(config: IssuerConfig, hand: &Hand) -> Verifier {
-    Verifier::with_timing(vec![config], Timing::default(), hand.clock()).expect("a verifier")
+    Verifier::with(vec![config], VerifierConfig::default(), hand.clock()).expect("a verifier")
+}
+
+/// What is wrong with an issuer, in words; each with the next step.
+pub(crate) fn errors(configs: Vec<IssuerConfig>) -> Vec<String> {
+    told(Verifier::new(configs).expect_err("issuers that can't be trusted"))
+}
+
+pub(crate) fn told(errors: Vec<IssuerError>) -> Vec<String> {
+    assert!(errors.iter().all(|error| !error.help.is_empty() && !error.key.is_empty()), "{errors:?}");
+    errors.iter().map(ToString::to_string).collect()
 }
