@@ -19,7 +19,7 @@ use std::io;
 pub const ENTRY_VERSION: u8 = 1;
 
 /// Longest JSON spelling of a string, in bytes. The sum over all strings of an entry stays below 65,536 bytes:
-/// 27 short ones, a path and three long ones, and less than 2,048 bytes of names and numbers.
+/// 29 short ones, a path and three long ones, and less than 2,048 bytes of names and numbers.
 const SHORT_BYTES_MAX: usize = 1_024;
 const PATH_BYTES_MAX: usize = 16_384;
 const LONG_BYTES_MAX: usize = 4_096;
@@ -47,6 +47,9 @@ pub struct Job {
 pub struct Subject {
     /// Who issued its token.
     pub issuer: String,
+    /// How the issuer calls itself (`iss`): one configured issuer may stand for several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
     /// Its name at the issuer.
     pub subject: String,
     /// `task`, `worker` or `client`.
@@ -56,6 +59,9 @@ pub struct Subject {
     pub token_id: Option<String>,
     /// Hex SHA-256 of the token: names it without showing it.
     pub token_sha256: String,
+    /// What the presenter proved beyond having the token: `dpop`, `mtls`, or both with a `+`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     /// The task instance, where the token names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
@@ -397,7 +403,9 @@ fn cut_call(call: &mut Call) {
     for text in [&mut principal.issuer, &mut principal.subject, &mut principal.assurance, &mut principal.token_sha256] {
         cut(text, SHORT_BYTES_MAX);
     }
-    cut_option(&mut principal.token_id, SHORT_BYTES_MAX);
+    for text in [&mut principal.iss, &mut principal.token_id, &mut principal.proof] {
+        cut_option(text, SHORT_BYTES_MAX);
+    }
     let Some(job) = &mut principal.job else { return };
     for text in [&mut job.dag_id, &mut job.run_id, &mut job.task_id] {
         cut(text, SHORT_BYTES_MAX);

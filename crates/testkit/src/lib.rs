@@ -16,4 +16,4 @@ pub use issuer::TestIssuer;
 pub use key_server::{Asked, KeyAnswer, KeyServer};
 pub use prover::Prover;
 pub use vectors::vectors;
-pub use verified::{verified, verify_bearer};
+pub use verified::{verified, verified_with, verify_bearer};

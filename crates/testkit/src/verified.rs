@@ -2,7 +2,7 @@
 
 use crate::TestIssuer;
 use airgate_identity::{
-    Algorithm, Facts, KeySource, PresentedToken, RequestTarget, TokenError, VerifiedToken, Verifier,
+    Algorithm, ClaimPath, Facts, KeySource, PresentedToken, RequestTarget, TokenError, VerifiedToken, Verifier,
 };
 use serde_json::{Value, json};
 use std::{io::Write as _, sync::LazyLock, time::Duration};
@@ -16,7 +16,18 @@ static ISSUER: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(Algorithm
 /// A token with these claims of an issuer that the configuration calls `issuer`, through the one way there is to get
 /// one. `iss`, `aud`, `exp` and `sub` are added where the claims lack them.
 #[must_use]
-pub fn verified(issuer: &str, assurance: &str, mut claims: Value) -> VerifiedToken {
+pub fn verified(issuer: &str, assurance: &str, claims: Value) -> VerifiedToken {
+    verified_with(issuer, assurance, claims, &[])
+}
+
+/// As [`verified`], of an issuer with these attributes: (name, path of the claim).
+#[must_use]
+pub fn verified_with(
+    issuer: &str,
+    assurance: &str,
+    mut claims: Value,
+    attributes: &[(&str, &[&str])],
+) -> VerifiedToken {
     for (claim, value) in [
         ("iss", json!(ISSUER.issuer())),
         ("aud", json!(AUDIENCE)),
@@ -32,6 +43,10 @@ pub fn verified(issuer: &str, assurance: &str, mut claims: Value) -> VerifiedTok
     let mut config = ISSUER.config(issuer, AUDIENCE, KeySource::File(keys.path().to_owned()));
     assurance.clone_into(&mut config.assurance);
     config.lifetime_max = Duration::from_hours(1);
+    for (name, path) in attributes {
+        let path = ClaimPath::new(path.iter().copied()).expect("a path");
+        config.attributes.insert((*name).to_owned(), path);
+    }
     let verifier = Verifier::new(vec![config]).expect("a verifier");
     verify_bearer(&verifier, &ISSUER.token(claims), NOW).expect("claims that an issuer may make")
 }

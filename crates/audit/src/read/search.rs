@@ -78,6 +78,7 @@ pub fn search(folder: &Path, query: &Query) -> Result<Vec<FoundCall>, ReadError>
 
 /// [`search`] on another disk than the machine's own.
 pub fn search_on(disk: &dyn Disk, folder: &Path, query: &Query) -> Result<Vec<FoundCall>, ReadError> {
+    let unpublished = tail::read(disk, folder, published_size(disk, folder)?).map_err(io_error(folder))?;
     let size = published_size(disk, folder)?;
     let mut found = Found { query, waiting: BTreeMap::new(), done: BTreeMap::new() };
     for number in 0..size.div_ceil(TILE_WIDTH as u64) {
@@ -86,7 +87,9 @@ pub fn search_on(disk: &dyn Disk, folder: &Path, query: &Query) -> Result<Vec<Fo
             found.entry(index, &bytes, true);
         }
     }
-    tail::read(disk, folder, size, |index, bytes| found.entry(index, bytes, false)).map_err(io_error(folder))?;
+    for (index, bytes) in unpublished.iter().filter(|(index, _)| *index >= size) {
+        found.entry(*index, bytes, false);
+    }
     Ok(found.finish())
 }
 

@@ -1,4 +1,4 @@
-use super::{ReadError, bundle, checkpoint_note, io_error, missing, tail};
+use super::{ReadError, bundle, checkpoint_note, io_error, missing, published_size, tail};
 use crate::disk::{Disk, RealDisk};
 use crate::entry::{Link, as_value, link};
 use crate::tiles;
@@ -46,13 +46,12 @@ pub fn show(folder: &Path, key: &VerifierKey, index: u64) -> Result<ShownEntry, 
 
 /// [`show`] on another disk than the machine's own.
 pub fn show_on(disk: &dyn Disk, folder: &Path, key: &VerifierKey, index: u64) -> Result<ShownEntry, ReadError> {
+    // Unpublished entries are few: those of one publish interval.
+    let mut unpublished = tail::read(disk, folder, published_size(disk, folder)?).map_err(io_error(folder))?;
     let note = checkpoint_note(disk, folder)?;
     let checkpoint = Checkpoint::open(&note, key)?;
     let size = checkpoint.size;
-    // Unpublished entries are few: those of one publish interval.
-    let mut unpublished = Vec::new();
-    tail::read(disk, folder, size, |index, bytes| unpublished.push((index, bytes.to_vec())))
-        .map_err(io_error(folder))?;
+    unpublished.retain(|(index, _)| *index >= size);
     let log_size = unpublished.last().map_or(size, |(last, _)| last + 1);
     let bytes = if index < size {
         bundle(disk, folder, index / TILE_WIDTH as u64, size)?.swap_remove((index % TILE_WIDTH as u64) as usize)

@@ -37,10 +37,12 @@ pub(crate) fn call(name: &str) -> Call {
         route: Some("orders".to_owned()),
         principal: Some(Subject {
             issuer: "airflow".to_owned(),
+            iss: None,
             subject: "task".to_owned(),
             assurance: "task".to_owned(),
             token_id: None,
             token_sha256: "00".repeat(32),
+            proof: None,
             job: Some(Job {
                 dag_id: "nightly_orders".to_owned(),
                 run_id: "run-1".to_owned(),

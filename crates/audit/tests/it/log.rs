@@ -3,10 +3,13 @@
 use crate::common::{call, config, done, key, open, verifier};
 use airgate_audit::{
     AuditError, AuditLog, Call, Ending, Job, LogConfig, LogKey, Outcome, Query, ReadError, Subject, VerifyError,
-    VerifyOptions, search, show, verify,
+    VerifyOptions,
+    disk::{Disk, DiskFile, RealDisk},
+    search, search_on, show, verify,
 };
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::tempdir;
 
@@ -140,10 +143,12 @@ async fn what_a_peer_says_stays_in_its_string_and_in_bounds() {
     let huge = "\u{1}\u{9b}\"\\é".repeat(100_000);
     let subject = Subject {
         issuer: huge.clone(),
+        iss: Some(huge.clone()),
         subject: huge.clone(),
         assurance: huge.clone(),
         token_id: Some(huge.clone()),
         token_sha256: huge.clone(),
+        proof: Some(huge.clone()),
         job: Some(Job {
             dag_id: huge.clone(),
             run_id: huge.clone(),
@@ -474,4 +479,64 @@ fn the_key_is_its_owners_alone() {
     let error = LogKey::load_or_create(&dir.path().join("new.key"), "no spaces").unwrap_err();
     assert!(matches!(error, AuditError::Origin { .. }), "{error}");
     assert!(!dir.path().join("new.key").exists());
+}
+
+/// The machine's disk, on which something happens right after the checkpoint was read for the first time.
+struct Between(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Disk for Between {
+    fn read(&self, path: &Path, offset: u64, length_max: u64) -> std::io::Result<Option<Vec<u8>>> {
+        let read = RealDisk.read(path, offset, length_max);
+        if path.ends_with("checkpoint")
+            && let Some(happens) = self.0.lock().unwrap().take()
+        {
+            happens();
+        }
+        read
+    }
+    fn list(&self, folder: &Path) -> std::io::Result<Vec<String>> {
+        RealDisk.list(folder)
+    }
+    fn create_folder(&self, _: &Path) -> std::io::Result<()> {
+        unreachable!("readers never write")
+    }
+    fn create(&self, _: &Path) -> std::io::Result<Box<dyn DiskFile>> {
+        unreachable!("readers never write")
+    }
+    fn open(&self, _: &Path) -> std::io::Result<Box<dyn DiskFile>> {
+        unreachable!("readers never write")
+    }
+    fn rename(&self, _: &Path, _: &Path) -> std::io::Result<()> {
+        unreachable!("readers never write")
+    }
+    fn remove(&self, _: &Path) -> std::io::Result<()> {
+        unreachable!("readers never write")
+    }
+    fn remove_folder(&self, _: &Path) -> std::io::Result<()> {
+        unreachable!("readers never write")
+    }
+    fn sync_folder(&self, _: &Path) -> std::io::Result<()> {
+        unreachable!("readers never write")
+    }
+    fn lock(&self, _: &Path) -> std::io::Result<Box<dyn Send + Sync>> {
+        unreachable!("readers never lock")
+    }
+}
+
+/// What is published between two looks of a reader, and leaves the journal, is found all the same.
+#[tokio::test]
+async fn a_reader_misses_nothing_that_is_published_meanwhile() {
+    let dir = tempdir().unwrap();
+    let slow = LogConfig { publish_interval: Duration::from_secs(600), ..config(dir.path()) };
+    let (log, _) = AuditLog::open(slow, key(dir.path())).unwrap();
+    let writer = log.writer();
+    for n in 0..300 {
+        writer.intent(call(&format!("r{n}"))).await.unwrap().close(done());
+    }
+    writer.refusal(call("last")).await.unwrap();
+    let folder = dir.path().join("log");
+    let publish: Box<dyn FnOnce() + Send> = Box::new(move || log.close().unwrap());
+    let disk = Between(Mutex::new(Some(publish)));
+    assert_eq!(search_on(&disk, &folder, &Query::default()).unwrap().len(), 301);
+    assert!(disk.0.lock().unwrap().is_none(), "it was published meanwhile");
 }

@@ -80,7 +80,7 @@ fn any_method_is_any_known_method() {
 }
 
 #[test]
-fn conditions_compare_strings_integers_and_booleans_only() {
+fn conditions_compare_strings_integers_booleans_and_lists_of_them() {
     for (value, accepted, holds) in [
         (json!("a"), "a", true),
         (json!("A"), "a", false),
@@ -93,7 +93,13 @@ fn conditions_compare_strings_integers_and_booleans_only() {
         (json!(7.0), "7.0", false),
         (json!(7.5), "7.5", false),
         (json!(null), "null", false),
-        (json!(["a"]), "a", false),
+        (json!(["a"]), "a", true),
+        (json!(["b", "a", 7]), "7", true),
+        (json!(["A"]), "a", false),
+        (json!([]), "a", false),
+        (json!(["a", {}]), "a", false),
+        (json!(["a", null]), "a", false),
+        (json!([["a"]]), "a", false),
         (json!(["a"]), "[\"a\"]", false),
         (json!({}), "{}", false),
         (json!("\"; permit(principal,action,resource);//"), "\"; permit(principal,action,resource);//", true),
@@ -252,5 +258,38 @@ fn a_path_that_is_no_path_is_denied() {
             "policy_error",
             "{path}"
         );
+    }
+}
+
+/// Attributes come from where the issuer's configuration says; a claim of the same name elsewhere is no substitute.
+#[test]
+fn an_attribute_is_what_the_configuration_says_and_nothing_else() {
+    let roles = vec![role("r", vec![allow("x", &["GET"], &["/**"])])];
+    let grants = vec![grant("g", &[("roles", &["Orders.Write"])], "r", None)];
+    let policy = compiled(roles, grants, vec![]);
+    let path: &[(&str, &[&str])] = &[("roles", &["resource_access", "airgate", "roles"])];
+    for (claims, expected) in [
+        (json!({ "resource_access": { "airgate": { "roles": ["Orders.Read", "Orders.Write"] } } }), "g"),
+        (json!({ "resource_access": { "airgate": { "roles": "Orders.Write" } } }), "g"),
+        (json!({ "resource_access": { "airgate": { "roles": [] } } }), "no_grant"),
+        (json!({ "resource_access": { "other": { "roles": ["Orders.Write"] } } }), "no_grant"),
+        (json!({ "roles": ["Orders.Write"] }), "no_grant"),
+    ] {
+        let token = airgate_testkit::verified_with("airflow", "client", claims.clone(), path);
+        assert_eq!(outcome(&decide(&policy, &token, "x", "GET", "/")), expected, "{claims}");
+    }
+}
+
+#[test]
+fn rules_see_roles() {
+    let roles = vec![role("r", vec![allow("x", &["GET"], &["/**"])])];
+    let grants = vec![grant("g", &[("roles", &["a", "b"])], "r", None)];
+    let rule = "@id(\"no-b\") forbid(principal, action, resource) when { principal.roles.contains(\"b\") };";
+    let policy = compiled(roles, grants, vec![file("rules.cedar", rule)]);
+    for (roles, expected) in
+        [(json!(["a"]), "g"), (json!(["a", "b"]), "forbidden_by_policy"), (json!("b"), "forbidden_by_policy")]
+    {
+        let token = airgate_testkit::verified("airflow", "client", json!({ "roles": roles }));
+        assert_eq!(outcome(&decide(&policy, &token, "x", "GET", "/")), expected, "{roles}");
     }
 }
