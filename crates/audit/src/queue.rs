@@ -148,6 +148,19 @@ async fn wait<T>(mut reply: oneshot::Receiver<Result<T, Unavailable>>, limit: Du
 pub struct AuditWriter(pub(crate) Arc<Shared>);
 
 impl AuditWriter {
+    /// For readiness: whether the log would take an entry now, as far as is known without trying.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn is_available(&self) -> Result<(), Unavailable> {
+        let queue = self.0.queue.lock();
+        if queue.closed || queue.stop.is_some() {
+            return Err(Unavailable::new("the log is closed"));
+        }
+        // Also where the time to try again has come: nothing has succeeded since.
+        queue.failed.as_ref().map_or(Ok(()), |(why, _)| Err(why.clone()))
+    }
+
     /// A permitted request, before anything is sent upstream. Returns when the entry is durable.
     pub async fn intent(&self, call: Call) -> Result<OpenEntry, Unavailable> {
         let bytes = encode_intent(clock::now(), call);

@@ -37,6 +37,12 @@ It exits with 0 where the configuration can be served (warnings may remain), wit
     /// Read and verify the audit log.
     #[command(subcommand, arg_required_else_help = true)]
     Audit(Audit),
+    /// Look at tokens.
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(Token),
+    /// Look at issuers.
+    #[command(subcommand, arg_required_else_help = true)]
+    Issuer(Issuer),
     /// Print a page of the reference, in Markdown.
     #[command(after_help = "Examples:
   airgate reference problems > docs/reference/problems.md
@@ -103,6 +109,68 @@ Exit codes: 0 shown and proven, or not yet published; 1 no such entry or not pro
     #[command(after_help = "Examples:
   airgate audit key --config airgate.toml > gw.vkey")]
     Key(Key),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Show what a token holds, which issuer it matches, and which checks it passes.
+    ///
+    /// The token comes from standard input or a file, never from the command line: that stays in the shell's history. What
+    /// could be used as a credential is cut out of what is shown.
+    #[command(after_help = "Examples:
+  airgate token inspect --file token.txt --config airgate.toml --route orders
+  pass show etl/token | airgate token inspect --config airgate.toml
+  airgate token inspect --file token.txt --config airgate.toml --offline --json | jq '.checks[] | select(.outcome == \"fail\")'
+  airgate token inspect < token.txt
+
+Exit codes: 0 the gateway accepts it (or, without --config, it can be read), 1 it refuses it, 2 wrong command line or
+configuration, 3 the issuer's keys cannot be had.")]
+    Inspect(Inspect),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Inspect {
+    /// The configuration file. Without it, the token is only read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A file that holds the token, and nothing else. Without it, standard input is read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Accept only the issuers of this route.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) route: Option<String>,
+    /// Fetch nothing: keys in files are used, others are not.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Caught here, so that no error message repeats it.
+    #[arg(hide = true, value_name = "TOKEN")]
+    pub(crate) misplaced: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Issuer {
+    /// Go the way to the issuers' keys: discovery, TLS, keys, clock, introspection.
+    #[command(after_help = "Examples:
+  airgate issuer check --config airgate.toml
+  airgate issuer check entra --config airgate.toml --json
+
+Exit codes: 0 all is well (warnings may remain), 1 something fails, 2 wrong command line or configuration.")]
+    Check(IssuerCheck),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct IssuerCheck {
+    /// The issuer's name in the configuration; without it, all.
+    pub(crate) name: Option<String>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Print one JSON list instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Where the log is.

@@ -2,10 +2,11 @@
 
 mod args;
 mod config;
+mod health;
 mod terminal;
 mod verbs;
 
-use args::{Args, Audit, Verb};
+use args::{Args, Audit, Issuer, Token, Verb};
 use clap::Parser as _;
 use std::process::ExitCode;
 
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
         Verb::Audit(Audit::Search(args)) => verbs::audit::search(&args),
         Verb::Audit(Audit::Show(args)) => verbs::audit::show(&args),
         Verb::Audit(Audit::Key(args)) => verbs::audit::key(&args),
+        Verb::Token(Token::Inspect(args)) => verbs::token::inspect(&args),
+        Verb::Issuer(Issuer::Check(args)) => verbs::issuer::check(&args),
         Verb::Reference(args) => verbs::reference::run(args.page),
     };
     exit.into()

@@ -7,6 +7,8 @@ use crate::{
     pipeline::{App, handle},
     pool,
 };
+use airgate_identity::CertificateThumbprint;
+use aws_lc_rs::digest::{SHA256, digest};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -42,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     pub(crate) listener: String,
     pub(crate) scheme: &'static str,
+    /// SHA-256 of the certificate that it showed, checked in the handshake.
+    pub(crate) certificate: Option<CertificateThumbprint>,
     /// Answers under way on this connection.
     answers: parking_lot::Mutex<Vec<Weak<Progress>>>,
 }
@@ -168,18 +172,30 @@ async fn connection(
 ) {
     let _ = stream.set_nodelay(true);
     let scheme = if listener.tls.is_some() { "https" } else { "http" };
-    let peer = Arc::new(Peer { address, listener: listener.name, scheme, answers: parking_lot::Mutex::default() });
+    let name = listener.name;
+    let peer = |certificate| {
+        Arc::new(Peer { address, listener: name, scheme, certificate, answers: parking_lot::Mutex::default() })
+    };
     match listener.tls {
-        None => speak(app, peer, stream, false, stop).await,
+        None => speak(app, peer(None), stream, false, stop).await,
         Some(acceptor) => match tokio::time::timeout(app.limits.handshake_timeout, acceptor.accept(stream)).await {
             Ok(Ok(tls)) => {
-                let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-                speak(app, peer, tls, h2, stop).await;
+                let session = tls.get_ref().1;
+                let h2 = session.alpn_protocol() == Some(b"h2");
+                let certificate = session.peer_certificates().and_then(|all| all.first()).map(|leaf| thumbprint(leaf));
+                speak(app, peer(certificate), tls, h2, stop).await;
             }
             Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
         },
     }
+}
+
+/// RFC 8705 §3.1
+fn thumbprint(der: &[u8]) -> CertificateThumbprint {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, der).as_ref());
+    out
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

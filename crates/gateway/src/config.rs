@@ -1,5 +1,6 @@
 //! What the gateway needs to know, resolved and checked: the command line makes it from the configuration file.
 
+use airgate_identity::{ProofRule, Tolerance};
 use airgate_signin::SignInConfig;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -36,6 +37,17 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// PKCS#8, SEC 1 or PKCS#1.
     pub key: PathBuf,
+    /// Whose certificates callers may show (RFC 8705); none: they are not asked for one.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Certificates of callers.
+#[derive(Debug, Clone)]
+pub struct ClientCertificates {
+    /// The authorities that issue them.
+    pub ca_file: PathBuf,
+    /// A caller without one is refused in the handshake; otherwise only a bound token needs it.
+    pub required: bool,
 }
 
 /// How to reach an upstream.
@@ -89,6 +101,24 @@ pub struct RouteConfig {
     pub matches: Match,
     /// The upstream's name.
     pub upstream: String,
+    /// Whose tokens it takes, and how they must be presented.
+    pub accepts: Accepts,
+}
+
+/// Whose tokens a route takes, and how they must be presented.
+#[derive(Debug, Clone, Default)]
+pub struct Accepts {
+    /// Names of issuers; none: all of the configuration.
+    pub issuers: Option<Vec<String>>,
+    /// Which proof of possession it asks for.
+    pub proof: ProofRule,
+    /// DPoP proofs must hold a nonce of ours.
+    pub dpop_nonce: bool,
+    /// Where an app's own tokens may be: they are never taken for the caller's.
+    pub app_tokens: Tolerance,
+    /// Scheme, host and port as callers know them, where requests do not say so (behind a proxy that ends TLS): for
+    /// metadata, and for the `htu` of DPoP proofs.
+    pub origin: Option<String>,
 }
 
 /// Bounds on all that a peer controls. Every one has a default.

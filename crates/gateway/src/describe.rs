@@ -47,10 +47,17 @@ pub(crate) fn authenticated(call: &mut Call, authenticated: &Authenticated) {
     };
     call.principal = Some(Subject {
         issuer: token.issuer().to_owned(),
+        iss: Some(token.iss().to_owned()),
         subject: token.subject().to_owned(),
         assurance: token.assurance().to_owned(),
         token_id: token.token_id().map(str::to_owned),
         token_sha256: token.sha256_hex().to_owned(),
+        proof: match (token.proven().dpop, token.proven().mtls) {
+            (false, false) => None,
+            (true, false) => Some("dpop".to_owned()),
+            (false, true) => Some("mtls".to_owned()),
+            (true, true) => Some("dpop+mtls".to_owned()),
+        },
         job,
     });
 }

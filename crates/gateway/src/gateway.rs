@@ -45,10 +45,10 @@ impl Gateway {
         }
         let keys: Vec<serde_json::Value> = upstreams.iter().flat_map(|u| u.sign_in.public_jwks()).collect();
         let jwks = Bytes::from(serde_json::json!({ "keys": keys }).to_string());
-        let routes = RouteTable::new(&config.routes, &upstreams).map_err(|(route, upstream)| {
+        let routes = RouteTable::new(&config.routes, &upstreams, &verifier).map_err(|(route, what, name)| {
             GatewayError::new(
-                format!("route `{route}`: unknown upstream `{upstream}`"),
-                "name an `[upstream.…]` of the configuration",
+                format!("route `{route}`: unknown {what} `{name}`"),
+                format!("name an `[{what}.…]` of the configuration"),
             )
         })?;
 

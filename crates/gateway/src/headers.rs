@@ -28,8 +28,9 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 ];
 
 /// Folded names that say who the caller is, or where it came from, in some product of the field.
-const IDENTITY: [&str; 9] = [
+const IDENTITY: [&str; 10] = [
     "authorization",
+    "dpop",
     "forwarded",
     "remote-user",
     "auth-user",
@@ -130,6 +131,7 @@ pub(crate) fn to_downstream(headers: &mut HeaderMap) {
     for name in [header::WWW_AUTHENTICATE, header::ALT_SVC] {
         headers.remove(name);
     }
+    headers.remove("dpop-nonce");
     headers.remove("persistent-auth");
     headers.remove("authentication-info");
 }
@@ -158,6 +160,7 @@ mod tests {
             "Airgate-Entry",
             "airgate_user",
             "Authorization",
+            "DPoP",
             "X-Forwarded-For",
             "x_forwarded_for",
             "X-Forwarded-User",
@@ -219,6 +222,7 @@ mod tests {
         for name in [
             "www-authenticate",
             "persistent-auth",
+            "dpop-nonce",
             "airgate-entry",
             "x_airgate_x",
             "connection",

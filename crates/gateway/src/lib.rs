@@ -7,6 +7,7 @@ mod accept;
 mod authenticate;
 mod authorize;
 mod body;
+mod challenge;
 mod clock;
 mod config;
 mod describe;
@@ -14,6 +15,7 @@ mod error;
 mod forward;
 mod gateway;
 mod headers;
+mod metadata;
 mod path;
 mod pipeline;
 mod pool;
@@ -27,7 +29,10 @@ mod upstream;
 
 pub use authenticate::Authenticated;
 pub use authorize::Permitted;
-pub use config::{GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles, UpstreamConfig};
+pub use config::{
+    Accepts, ClientCertificates, GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles,
+    UpstreamConfig,
+};
 pub use error::GatewayError;
 pub use forward::{Answer, Outgoing, forward};
 pub use gateway::Gateway;

@@ -4,11 +4,12 @@ use crate::{
     accept::Peer,
     authenticate::authenticate,
     authorize::authorize,
-    body::{self, AnswerBody, RequestBody},
+    body::{AnswerBody, RequestBody},
+    challenge::Asked,
     config::Limits,
     describe,
     forward::{Answer, Outgoing, forward},
-    headers,
+    headers, metadata,
     record::record,
     refusal::{Refusal, Refused},
     respond::{refuse, respond},
@@ -19,12 +20,9 @@ use airgate_audit::{AuditWriter, Call};
 use airgate_identity::Verifier;
 use airgate_policy::Policy;
 use bytes::Bytes;
-use http::{Method, Request, Response, header, request::Parts};
+use http::{Request, Response, request::Parts};
 use hyper::body::{Body, Incoming};
 use std::{sync::Arc, time::Instant};
-
-/// The public keys of our assertions: the one path that is ours on every host.
-const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// All that the stages share, for the life of the process.
 pub(crate) struct App {
@@ -41,15 +39,21 @@ pub(crate) struct Arrival {
     pub(crate) call: Call,
     pub(crate) started: Instant,
     pub(crate) peer: Arc<Peer>,
+    /// For a challenge, where it is refused.
+    pub(crate) asked: Asked,
+    /// The nonce for the caller's next DPoP proof, where the one of this request is about to end.
+    pub(crate) next_nonce: Option<String>,
 }
 
 /// One request, one answer.
 pub(crate) async fn handle(app: &App, peer: Arc<Peer>, request: Request<Incoming>) -> Response<AnswerBody> {
-    if request.method() == Method::GET && request.uri().path() == JWKS_PATH {
-        return key_set(app);
-    }
     let (head, body) = request.into_parts();
-    let mut arrival = Arrival { call: describe::arrival(&head, &peer), started: Instant::now(), peer };
+    if let Some(document) = metadata::document(app, &peer, &head) {
+        return document;
+    }
+    let asked = Asked { scheme: peer.scheme, is_dpop: Asked::is_dpop(&head.headers), ..Asked::default() };
+    let call = describe::arrival(&head, &peer);
+    let mut arrival = Arrival { call, started: Instant::now(), peer, asked, next_nonce: None };
     match pass(app, &mut arrival, head, body).await {
         Ok(answer) => respond(answer, &arrival, app.limits.body_idle_timeout),
         Err(refused) => refuse(&app.audit, arrival, refused).await,
@@ -59,11 +63,14 @@ pub(crate) async fn handle(app: &App, peer: Arc<Peer>, request: Request<Incoming
 async fn pass(app: &App, arrival: &mut Arrival, head: Parts, body: Incoming) -> Result<Answer, Refused> {
     let routed = route(&app.routes, &app.limits, &head)?;
     describe::routed(&mut arrival.call, &routed);
+    arrival.asked.route = Some(Arc::clone(routed.route()));
+    routed.authority().clone_into(&mut arrival.asked.authority);
     if body.size_hint().lower() > app.limits.body_bytes_max {
         return Err(Refusal::BodyTooLarge { max: app.limits.body_bytes_max }.into());
     }
-    let authenticated = authenticate(&app.verifier, routed, &head.headers).await?;
+    let authenticated = authenticate(&app.verifier, routed, &head, &arrival.peer).await?;
     describe::authenticated(&mut arrival.call, &authenticated);
+    arrival.next_nonce = authenticated.token().next_nonce().map(str::to_owned);
     let permitted = authorize(&app.policy, authenticated)?;
     describe::permitted(&mut arrival.call, &permitted);
 
@@ -80,11 +87,4 @@ async fn pass(app: &App, arrival: &mut Arrival, head: Parts, body: Incoming) -> 
     let (body, upload) = RequestBody::new(body, app.limits.body_bytes_max);
     forward(recorded, credential, Outgoing { headers, body, upload, body_idle_timeout: app.limits.body_idle_timeout })
         .await
-}
-
-fn key_set(app: &App) -> Response<AnswerBody> {
-    let mut out = Response::new(body::own(app.jwks.clone()));
-    out.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/jwk-set+json"));
-    out.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("public, max-age=300"));
-    out
 }

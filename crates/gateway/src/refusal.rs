@@ -3,7 +3,7 @@
 
 use crate::path::PathError;
 use airgate_audit::{Ending, Unavailable};
-use airgate_identity::TokenError;
+use airgate_identity::{Challenge, TokenError};
 use airgate_policy::Denial;
 use airgate_signin::SignInError;
 use http::StatusCode;
@@ -103,8 +103,13 @@ impl Refusal {
             Self::RouteUnknown(_) => StatusCode::NOT_FOUND,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Token(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Token(error) => match error.challenge() {
+                Challenge::InvalidRequest => StatusCode::BAD_REQUEST,
+                Challenge::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                Challenge::Bare | Challenge::InvalidToken | Challenge::InvalidDpopProof | Challenge::UseDpopNonce => {
+                    StatusCode::UNAUTHORIZED
+                }
+            },
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::AuditUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::SignIn(error) => StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY),
@@ -190,8 +195,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => "send less, or have `limits.body_bytes_max` raised".to_owned(),
             Self::BodyTimeout(_) => "send the body without long pauses, or have `limits.body_idle_timeout` raised".to_owned(),
             Self::BodyFailed(_) => "send the whole body that the request's framing announces".to_owned(),
-            Self::Token(error) if error.is_unavailable() => "try again later; the gateway's operator finds the cause in its log".to_owned(),
-            Self::Token(_) => "get a fresh token for this gateway; in Airflow the connection does that at each call".to_owned(),
+            Self::Token(error) => error.help().to_owned(),
             Self::Denied(denial) => denial.help.clone(),
             Self::AuditUnavailable(_) => "try again later; the gateway's operator must make room on, or mend, the audit log's disk".to_owned(),
             Self::SignIn(_) | Self::UpstreamRefusedSignIn => {
@@ -250,20 +254,6 @@ impl Refusal {
             | Self::Denied(_)
             | Self::AuditUnavailable(_)
             | Self::SignIn(_) => Ending::Refused,
-        }
-    }
-
-    /// RFC 6750 §3, for a 401.
-    pub(crate) fn challenge(&self) -> Option<String> {
-        match self {
-            Self::Token(error) if !error.is_unavailable() => Some(if error.code() == "token_missing" {
-                "Bearer realm=\"airgate\"".to_owned()
-            } else {
-                let safe: String =
-                    error.public().chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
-                format!("Bearer realm=\"airgate\", error=\"invalid_token\", error_description=\"{safe}\"")
-            }),
-            _ => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     body::{self, AnswerBody, Relay},
+    challenge,
     forward::Answer,
     headers,
     pipeline::Arrival,
@@ -23,6 +24,9 @@ pub(crate) fn respond(answer: Answer, arrival: &Arrival, idle_limit: Duration) -
     *out.status_mut() = head.status;
     *out.headers_mut() = head.headers;
     mark(&mut out, &arrival.call.request_id, Some(index));
+    if let Some(nonce) = &arrival.next_nonce {
+        challenge::set_nonce(out.headers_mut(), nonce);
+    }
     out
 }
 
@@ -56,9 +60,7 @@ fn problem(refusal: &Refusal, arrival: &Arrival, index: Option<u64>) -> Response
     let fields = out.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(challenge) = refusal.challenge().and_then(|c| HeaderValue::from_str(&c).ok()) {
-        fields.insert(header::WWW_AUTHENTICATE, challenge);
-    }
+    challenge::set(fields, refusal, &arrival.asked);
     if refusal.status() == http::StatusCode::SERVICE_UNAVAILABLE {
         fields.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }

@@ -1,7 +1,14 @@
 //! TLS on both sides: rustls with aws-lc-rs.
 
-use crate::{config::TlsFiles, error::GatewayError};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aws_lc_rs};
+use crate::{
+    config::{ClientCertificates, TlsFiles},
+    error::GatewayError,
+};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::aws_lc_rs,
+    server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 use std::{path::Path, sync::Arc};
@@ -28,12 +35,37 @@ fn certificates(path: &Path, place: &str) -> Result<Vec<CertificateDer<'static>>
 pub(crate) fn server(files: &TlsFiles, place: &str) -> Result<TlsAcceptor, GatewayError> {
     let chain = certificates(&files.certificate, place)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| unusable(place, &files.key, e))?;
+    let clients = files.clients.as_ref().map(|clients| client_verifier(clients, place)).transpose()?;
+    let has_clients = clients.is_some();
+    let clients = clients.unwrap_or_else(|| Arc::new(NoClientAuth));
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .and_then(|b| b.with_no_client_auth().with_single_cert(chain, key))
+        .and_then(|b| b.with_client_cert_verifier(clients).with_single_cert(chain, key))
         .map_err(|e| unusable(place, &files.key, e))?;
+    if has_clients {
+        // A resumed session brings back a certificate that nobody checks again: it may have expired since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn roots(path: &Path, place: &str) -> Result<RootCertStore, GatewayError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, place)? {
+        roots.add(certificate).map_err(|e| unusable(place, path, e))?;
+    }
+    Ok(roots)
+}
+
+fn client_verifier(clients: &ClientCertificates, place: &str) -> Result<Arc<dyn ClientCertVerifier>, GatewayError> {
+    let roots = Arc::new(roots(&clients.ca_file, place)?);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    if !clients.required {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|e| unusable(place, &clients.ca_file, e))
 }
 
 /// `http/1.1` alone: Windows authentication is bound to HTTP/1.1 connections.
@@ -42,13 +74,7 @@ pub(crate) fn client(ca_file: Option<&Path>, place: &str) -> Result<TlsConnector
         .with_safe_default_protocol_versions()
         .map_err(|e| GatewayError::new(format!("{place}: {e}"), "this build of the gateway is at fault: report it"))?;
     let mut config = match ca_file {
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path, place)? {
-                roots.add(certificate).map_err(|e| unusable(place, path, e))?;
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
-        }
+        Some(path) => builder.with_root_certificates(roots(path, place)?).with_no_client_auth(),
         None => builder
             .with_platform_verifier()
             .map_err(|e| {

@@ -46,7 +46,7 @@ impl Algorithm {
 
     /// The name in a JWS header.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",

@@ -41,7 +41,7 @@ pub(crate) fn read(body: &[u8], expected: &[String]) -> Result<Document, String>
     };
     let issuer = text("issuer")?;
     // OpenID Connect Discovery §4.3, RFC 8414 §3.3: identical, or the document must not be used.
-    if !expected.iter().any(|name| *name == issuer) {
+    if !expected.contains(&issuer) {
         return Err(format!(
             "the discovery document is that of another issuer: it says {}, `url` is {}",
             shown(&issuer),

@@ -105,6 +105,19 @@ impl Requirement {
 }
 
 impl Must {
+    /// In words, after the claim's name: `is "access"`.
+    #[must_use]
+    pub fn wanted(&self) -> String {
+        match self {
+            Self::Exist => "is there".to_owned(),
+            Self::Equal(value) => format!("is {}", shown(value)),
+            Self::BeOneOf(all) => {
+                format!("is one of {}", all.iter().map(|one| shown(one)).collect::<Vec<_>>().join(", "))
+            }
+            Self::StartWith(start) => format!("starts with {}", shown(start)),
+        }
+    }
+
     fn holds(&self, value: &Value) -> bool {
         let text = scalar(value);
         match self {

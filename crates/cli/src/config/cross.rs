@@ -1,15 +1,20 @@
 //! Checks across sections: names that must be declared, identities that must be given, and what is declared and never used.
 
 use super::{
+    issuer::Issuer,
     raw,
     reader::Placed,
     report::{At, Report, listed, nearest},
 };
 use airgate_gateway::{ListenerConfig, Match};
-use airgate_identity::{IssuerConfig, Verifier};
+use airgate_identity::{ProofRule, Verifier, VerifierConfig};
 use airgate_policy::{Allow, Grant, Policy, PolicyFile, Role};
 use airgate_signin::SignInConfig;
-use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Everything that another section may name, also where it has errors of its own.
 pub(crate) struct Names<'a> {
@@ -74,12 +79,46 @@ pub(crate) fn listeners(report: &Report, listeners: &[Placed<ListenerConfig>]) {
 }
 
 /// Two issuers with one `iss` would make it a matter of luck which keys count.
-pub(crate) fn issuers(report: &Report, issuers: &[Placed<IssuerConfig>]) {
+pub(crate) fn issuers(report: &Report, issuers: &[Issuer]) {
     let mut taken = BTreeMap::new();
-    for Placed { value: issuer, at } in issuers {
-        if let Some(other) = taken.insert(issuer.issuer.as_str(), &issuer.name) {
-            let message = format!("issuer `{}`: `{}` is the url of issuer `{other}` too", issuer.name, issuer.issuer);
-            report.error(*at, message, "declare each issuer once: put all its audiences into one section");
+    for issuer in issuers {
+        for iss in &issuer.config.issuers {
+            if let Some(other) = taken.insert(iss.as_str(), &issuer.config.name) {
+                let message = format!("issuer `{}`: `{iss}` is the url of issuer `{other}` too", issuer.config.name);
+                let help = "declare each issuer once: put all its audiences into one section";
+                report.error(issuer.at, message, help);
+            }
+        }
+    }
+}
+
+/// What a route asks of tokens can be had: certificates are asked for somewhere, and an opaque token leads to one issuer.
+pub(crate) fn proofs(report: &Report, names: &Names<'_>, listeners: &[Placed<ListenerConfig>], issuers: &[Issuer]) {
+    let asks_for_certificates =
+        listeners.iter().any(|listener| listener.value.tls.as_ref().is_some_and(|tls| tls.clients.is_some()));
+    for route in names.routes {
+        let who = format!("route `{}`", route.name);
+        for issuer in route.issuers.iter().flatten() {
+            must_be_declared(report, &who, "issuer", issuer, names.issuers.iter().map(String::as_str));
+        }
+        if let Some(rule) = route.proof.as_ref().filter(|rule| rule.value == ProofRule::Mtls)
+            && !asks_for_certificates
+        {
+            let message = format!("{who}: `proof = \"mtls\"`, and no listener asks for certificates");
+            let help = "add `client_ca_file` to the `tls` of a listener, or use `proof = \"dpop\"`";
+            report.error(rule.at, message, help);
+        }
+        let asked: Vec<&str> = issuers
+            .iter()
+            .filter(|issuer| issuer.config.introspection.is_some())
+            .map(|issuer| issuer.config.name.as_str())
+            .filter(|name| route.issuers.as_ref().is_none_or(|names| names.iter().any(|known| known.value == *name)))
+            .collect();
+        if asked.len() > 1 {
+            let message =
+                format!("{who}: {} issuers could be asked about an opaque token: {}", asked.len(), listed(asked));
+            let help = "name one of them in the route's `issuers`: a token must not be shown to somebody else's issuer";
+            report.error(route.at, message, help);
         }
     }
 }
@@ -162,25 +201,24 @@ pub(crate) fn grants(report: &Report, names: &Names<'_>, grants: &[raw::Grant]) 
 }
 
 /// Each issuer by itself first, so that every error has its place.
-pub(crate) fn verifier(report: &Report, issuers: &[Placed<IssuerConfig>]) -> Option<Verifier> {
+pub(crate) fn verifier(report: &Report, issuers: &[Issuer], settings: VerifierConfig) -> Option<Verifier> {
+    let make = |configs| Verifier::with(configs, settings.clone(), Arc::new(Instant::now));
     let mut is_good = true;
-    for Placed { value, at } in issuers {
-        for error in Verifier::new(vec![value.clone()]).err().unwrap_or_default() {
+    for issuer in issuers {
+        for error in make(vec![issuer.config.clone()]).err().unwrap_or_default() {
             is_good = false;
-            let message = error.to_string();
-            let prefix = format!("issuer `{}`", value.name);
-            let message = if message.starts_with(&prefix) { message } else { format!("{prefix}: {message}") };
-            report.error(*at, message, "mend this issuer: without its keys none of its tokens is accepted");
+            report.error(issuer.place(error.key), error.to_string(), error.help);
         }
     }
     if !is_good || report.has_errors() {
         return None;
     }
-    match Verifier::new(issuers.iter().map(|issuer| issuer.value.clone()).collect()) {
+    match make(issuers.iter().map(|issuer| issuer.config.clone()).collect()) {
         Ok(verifier) => Some(verifier),
         Err(errors) => {
             for error in errors {
-                report.error(issuers.first().map_or(At(0), |issuer| issuer.at), error.to_string(), "mend the issuers");
+                let issuer = issuers.iter().find(|issuer| issuer.config.name == error.issuer);
+                report.error(issuer.map_or(At(0), |issuer| issuer.place(error.key)), error.to_string(), error.help);
             }
             None
         }

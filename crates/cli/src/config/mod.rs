@@ -4,6 +4,7 @@
 
 mod cross;
 mod files;
+mod issuer;
 mod raw;
 mod reader;
 pub(crate) mod report;
@@ -14,11 +15,14 @@ mod url;
 
 use airgate_audit::LogConfig;
 use airgate_gateway::{GatewayConfig, Limits, RouteConfig, UpstreamConfig};
-use airgate_identity::{IssuerConfig, Verifier};
+use airgate_identity::{DpopConfig, IssuerConfig, Verifier, VerifierConfig};
 use airgate_policy::{Grant, Policy, PolicyFile};
 use reader::Section;
 use report::{At, Diagnostic, Report};
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 pub(crate) use units::show_size;
 
 /// Most bytes of a configuration file.
@@ -33,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) audit_key: PathBuf,
     pub(crate) policy: Policy,
     pub(crate) verifier: Verifier,
+    /// Where operators find out how it is.
+    pub(crate) admin: Option<SocketAddr>,
     /// Weaker modes, and what is declared and never used.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -106,7 +112,7 @@ fn resolve(root: Section<'_>, base: &Path) -> Option<Config> {
         .collect();
     let issuer_sections = root.sections("issuer", &schema::ISSUER, "issuer");
     let issuer_names: Vec<String> = issuer_sections.iter().map(|section| section.name.clone()).collect();
-    let issuers: Vec<_> = issuer_sections.into_iter().filter_map(|section| raw::issuer(section, base)).collect();
+    let issuers: Vec<_> = issuer_sections.into_iter().filter_map(|section| issuer::issuer(section, base)).collect();
     let upstreams: Vec<_> = root
         .sections("upstream", &schema::UPSTREAM, "upstream")
         .into_iter()
@@ -118,7 +124,10 @@ fn resolve(root: Section<'_>, base: &Path) -> Option<Config> {
     let policy_files =
         root.section("policy", &schema::POLICY).map(|section| policy_files(section, base)).unwrap_or_default();
     let audit = root.section("audit", &schema::AUDIT).and_then(|section| raw::audit(section, base));
-    let limits = root.section("limits", &schema::LIMITS).map_or_else(Limits::default, raw::limits);
+    let defaults = || (Limits::default(), VerifierConfig::default().tokens_max);
+    let (limits, tokens_max) = root.section("limits", &schema::LIMITS).map_or_else(defaults, raw::limits);
+    let dpop = root.section("dpop", &schema::DPOP).map_or_else(DpopConfig::default, raw::dpop);
+    let admin = root.section("admin", &schema::ADMIN).and_then(raw::admin);
     root.finish();
 
     let names = cross::Names { issuers: &issuer_names, upstreams: &upstreams, routes: &routes, roles: &roles };
@@ -127,7 +136,8 @@ fn resolve(root: Section<'_>, base: &Path) -> Option<Config> {
     cross::routes(report, &names);
     cross::roles(report, &names);
     cross::grants(report, &names, &grants);
-    let verifier = cross::verifier(report, &issuers);
+    cross::proofs(report, &names, &listeners, &issuers);
+    let verifier = cross::verifier(report, &issuers, VerifierConfig { dpop, tokens_max });
     cross::unused_routes(report, &names, &grants);
     let (policy, grants) = cross::policy(report, &names, &grants, policy_files);
     if report.has_errors() {
@@ -144,12 +154,13 @@ fn resolve(root: Section<'_>, base: &Path) -> Option<Config> {
     };
     Some(Config {
         gateway,
-        issuers: issuers.into_iter().map(|issuer| issuer.value).collect(),
+        issuers: issuers.into_iter().map(|issuer| issuer.config).collect(),
         grants,
         audit: audit.log,
         audit_key: audit.key,
         policy: policy?,
         verifier: verifier?,
+        admin,
         warnings: Vec::new(),
     })
 }
@@ -170,7 +181,12 @@ fn upstream(raw: raw::Upstream) -> Option<UpstreamConfig> {
 }
 
 fn route(raw: raw::Route) -> Option<RouteConfig> {
-    Some(RouteConfig { name: raw.name, matches: raw.matches?.value, upstream: raw.upstream?.value })
+    Some(RouteConfig {
+        name: raw.name,
+        matches: raw.matches?.value,
+        upstream: raw.upstream?.value,
+        accepts: raw.accepts,
+    })
 }
 
 fn policy_files(section: Section<'_>, base: &Path) -> Vec<reader::Placed<PolicyFile>> {

@@ -7,11 +7,12 @@ use super::{
     schema, sign_in, url,
 };
 use airgate_audit::LogConfig;
-use airgate_gateway::{Limits, ListenerConfig, Match, Scheme, TlsFiles};
-use airgate_identity::{Algorithm, IssuerConfig, KeySource};
+use airgate_gateway::{Accepts, ClientCertificates, Limits, ListenerConfig, Match, Scheme, TlsFiles};
+use airgate_identity::{DpopConfig, ProofRule, Tolerance};
 use airgate_signin::SignInConfig;
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -32,6 +33,9 @@ pub(crate) struct Route {
     pub(crate) at: At,
     pub(crate) matches: Option<Placed<Match>>,
     pub(crate) upstream: Option<Placed<String>>,
+    pub(crate) issuers: Option<Vec<Placed<String>>>,
+    pub(crate) proof: Option<Placed<ProofRule>>,
+    pub(crate) accepts: Accepts,
 }
 
 pub(crate) struct Role {
@@ -102,63 +106,25 @@ fn tls_files(section: Section<'_>, base: &Path) -> Option<TlsFiles> {
     if let (Some(certificate), Some(key)) = (&certificate, &key) {
         files::check_pair(&section, certificate, key);
     }
+    let clients = client_certificates(&section, base);
     section.finish();
-    Some(TlsFiles { certificate: certificate?.value, key: key?.value })
+    Some(TlsFiles { certificate: certificate?.value, key: key?.value, clients: clients? })
 }
 
-/// `None` where a part was wrong.
-pub(crate) fn issuer(section: Section<'_>, base: &Path) -> Option<Placed<IssuerConfig>> {
-    let danger = section.flag("danger_allow_http").filter(|flag| flag.value);
-    let url = section.text("url").filter(|text| is_good_url(&section, "url", text, Some(danger.is_some())));
-    let audiences = section.texts("audiences").map(|all| all.into_iter().map(|one| one.value).collect());
-    let assurance = section.word("assurance");
-    let is_task = assurance.as_ref().is_some_and(|word| word.value == "task");
-    let algorithms = algorithms(&section, is_task);
-    let keys = key_source(&section, base, url.as_ref(), danger.is_some());
-    if let Some(flag) = &danger {
-        section.warning(
-            flag.at,
-            "`danger_allow_http` is on: who is on the path to its keys can forge every token",
-            "serve its keys over `https`",
-        );
+/// The outer `None`: a part was wrong.
+fn client_certificates(section: &Section<'_>, base: &Path) -> Option<Option<ClientCertificates>> {
+    let ca_file = files::existing(section, "client_ca_file", base, Access::Anyone);
+    let required = section.word("client_certificates");
+    if !section.has("client_ca_file") {
+        if section.has("client_certificates") {
+            let help = "add `client_ca_file = \"clients.pem\"`: the authorities that issue the callers' certificates";
+            section.error(section.place("client_certificates"), "`client_certificates` without `client_ca_file`", help);
+            return None;
+        }
+        return Some(None);
     }
-    let leeway = section.duration("leeway");
-    let lifetime_max =
-        section.duration_or("lifetime_max", Duration::from_secs(if is_task { 15 * 60 } else { 60 * 60 }));
-    let (name, at) = (section.name.clone(), section.at);
-    section.finish();
-    let config = IssuerConfig {
-        name,
-        issuer: url?.value,
-        audiences: audiences?,
-        algorithms: algorithms?,
-        keys: keys?,
-        assurance: assurance?.value.to_owned(),
-        leeway,
-        lifetime_max,
-    };
-    Some(Placed::new(config, at))
-}
-
-fn algorithms(section: &Section<'_>, is_task: bool) -> Option<Vec<Algorithm>> {
-    let Some(words) = section.words("algorithms") else {
-        if section.has("algorithms") {
-            return None;
-        }
-        if !is_task {
-            let help = "add `algorithms = [\"RS256\"]`, naming what this issuer signs with: `EdDSA`, `ES256`, `RS256`, `PS256`";
-            section.error(section.at, "`algorithms` is missing", help);
-            return None;
-        }
-        return Some(vec![Algorithm::EdDsa, Algorithm::Es256]);
-    };
-    let named = words.iter().map(|word| match word.value {
-        "EdDSA" => Algorithm::EdDsa,
-        "ES256" => Algorithm::Es256,
-        "RS256" => Algorithm::Rs256,
-        _ => Algorithm::Ps256,
-    });
-    Some(named.collect())
+    let ca_file = ca_file.filter(|path| files::certificates(section, "client_ca_file", path).is_some())?;
+    Some(Some(ClientCertificates { ca_file: ca_file.value, required: required?.value == "required" }))
 }
 
 /// `allow_http`: whether `danger_allow_http` is on; none where there is no such key.
@@ -178,46 +144,6 @@ pub(crate) fn is_good_url(section: &Section<'_>, key: &str, text: &Placed<String
         Ok(_) => return true,
     }
     false
-}
-
-fn key_source(
-    section: &Section<'_>,
-    base: &Path,
-    issuer: Option<&Placed<String>>,
-    danger_allow_http: bool,
-) -> Option<KeySource> {
-    let by_url = section.text("jwks_url");
-    let has_file = section.has("jwks_file");
-    let by_file = files::existing(section, "jwks_file", base, Access::Anyone);
-    let has_ca = section.has("ca_file");
-    let ca_file = files::existing(section, "ca_file", base, Access::Anyone);
-    let ca_is_good = ca_file.as_ref().is_none_or(|path| files::certificates(section, "ca_file", path).is_some());
-    if has_file {
-        let unused =
-            by_url.as_ref().map(|text| ("jwks_url", text.at)).or(ca_file.as_ref().map(|path| ("ca_file", path.at)));
-        if let Some((key, at)) = unused {
-            section.error(
-                at,
-                format!("both `jwks_file` and `{key}` are given"),
-                "keys come from one place: remove one of the two",
-            );
-            return None;
-        }
-        return by_file.map(|path| KeySource::File(path.value));
-    }
-    if (has_ca && ca_file.is_none()) || !ca_is_good {
-        return None;
-    }
-    let ca_file = ca_file.map(|path| path.value);
-    if let Some(text) = by_url {
-        let is_good = is_good_url(section, "jwks_url", &text, Some(danger_allow_http));
-        return is_good.then_some(KeySource::Url { url: text.value, ca_file, danger_allow_http });
-    }
-    if section.has("jwks_url") {
-        return None;
-    }
-    let url = format!("{}/jwks.json", issuer?.value.trim_end_matches('/'));
-    Some(KeySource::Url { url, ca_file, danger_allow_http })
 }
 
 /// Always an upstream, so that routes to it are not told to be wrong too.
@@ -313,9 +239,42 @@ pub(crate) fn route(section: Section<'_>) -> Route {
         }
     };
     let upstream = section.text("upstream");
+    let issuers = section.texts("issuers");
+    let proof = section.word("proof").map(|word| {
+        let rule = match word.value {
+            "dpop" => ProofRule::Dpop,
+            "mtls" => ProofRule::Mtls,
+            _ => ProofRule::Either,
+        };
+        Placed::new(rule, word.at)
+    });
+    let app_tokens = section.words("app_tokens").unwrap_or_default();
+    let origin = section.text("origin").filter(|text| is_origin(&section, text));
+    let accepts = Accepts {
+        issuers: issuers.as_ref().map(|names| names.iter().map(|name| name.value.clone()).collect()),
+        proof: proof.as_ref().map_or(ProofRule::AsBound, |rule| rule.value),
+        dpop_nonce: section.flag("dpop_nonce").is_some_and(|flag| flag.value),
+        app_tokens: Tolerance {
+            query: app_tokens.iter().any(|word| word.value == "query"),
+            cookie: app_tokens.iter().any(|word| word.value == "cookie"),
+        },
+        origin: origin.map(|text| text.value.trim_end_matches('/').to_owned()),
+    };
     let (name, at) = (section.name.clone(), section.at);
     section.finish();
-    Route { name, at, matches, upstream }
+    Route { name, at, matches, upstream, issuers, proof, accepts }
+}
+
+/// Scheme, host and port, and nothing else.
+fn is_origin(section: &Section<'_>, text: &Placed<String>) -> bool {
+    let problem = match url::parse(&text.value) {
+        Err(why) => why,
+        Ok(parts) if parts.path != "/" => "has a path",
+        Ok(_) => return true,
+    };
+    let message = format!("`origin`: `{}` {problem}", url::without_user(&text.value));
+    section.error(text.at, message, "write scheme, host and port as callers know them: `https://orders.gw.example`");
+    false
 }
 
 fn route_host(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Match>> {
@@ -346,22 +305,14 @@ fn route_path(section: &Section<'_>, text: &Placed<String>) -> Option<Placed<Mat
 }
 
 pub(crate) fn role(section: Section<'_>) -> Role {
-    let mut is_whole = false;
+    let example = "[{ route = \"orders\", methods = [\"GET\"], paths = [\"/api/orders/**\"] }]";
+    let entries = section.list("allow", &schema::ALLOW, example);
+    let mut is_whole = entries.is_some();
     let mut allow = Vec::new();
-    let label = format!("{}, `allow`", section.label);
-    if let Some((at, item)) = section.item("allow") {
-        let entries = list_of_tables(item);
-        if entries.is_none() {
-            let help = "write `allow = [{ route = \"orders\", methods = [\"GET\"], paths = [\"/api/orders/**\"] }]`";
-            section.error(at, "`allow` must be a list of tables", help);
-        }
-        is_whole = entries.is_some();
-        for (at, item) in entries.unwrap_or_default().iter() {
-            let one = Section::open(section.report, &schema::ALLOW, label.clone(), &section.name, *at, item)
-                .and_then(allow_entry);
-            is_whole &= one.is_some();
-            allow.extend(one);
-        }
+    for entry in entries.unwrap_or_default() {
+        let one = allow_entry(entry);
+        is_whole &= one.is_some();
+        allow.extend(one);
     }
     let (name, at) = (section.name.clone(), section.at);
     section.finish();
@@ -374,23 +325,6 @@ fn allow_entry(section: Section<'_>) -> Option<Allow> {
     let paths = section.texts("paths");
     section.finish();
     Some(Allow { route: route?, methods: methods?, paths: paths? })
-}
-
-/// The tables of an array, inline or not. None where it holds anything else.
-fn list_of_tables(item: &toml_edit::Item) -> Option<Vec<(At, toml_edit::Item)>> {
-    let start = |span: Option<std::ops::Range<usize>>| At(span.map_or(0, |span| span.start));
-    match item {
-        toml_edit::Item::ArrayOfTables(tables) => {
-            Some(tables.iter().map(|table| (start(table.span()), toml_edit::Item::Table(table.clone()))).collect())
-        }
-        toml_edit::Item::Value(toml_edit::Value::Array(list)) => {
-            let all = list.iter().map(|value| {
-                value.is_inline_table().then(|| (start(value.span()), toml_edit::Item::Value(value.clone())))
-            });
-            all.collect()
-        }
-        _ => None,
-    }
 }
 
 pub(crate) fn grant(section: Section<'_>) -> Grant {
@@ -475,7 +409,8 @@ pub(crate) fn audit(section: Section<'_>, base: &Path) -> Option<Audit> {
     Some(Audit { log: LogConfig { folder, origin, publish_interval, segment_bytes, queue_max, append_timeout }, key })
 }
 
-pub(crate) fn limits(section: Section<'_>) -> Limits {
+/// And how many verified tokens are remembered.
+pub(crate) fn limits(section: Section<'_>) -> (Limits, usize) {
     let limits = Limits {
         connections_max: count(section.number("connections_max")),
         handshake_timeout: section.duration("handshake_timeout"),
@@ -489,8 +424,45 @@ pub(crate) fn limits(section: Section<'_>) -> Limits {
         upstream_idle_timeout: section.duration("upstream_idle_timeout"),
         drain_timeout: section.duration("drain_timeout"),
     };
+    let tokens_cached_max = count(section.number("tokens_cached_max"));
     section.finish();
-    limits
+    (limits, tokens_cached_max)
+}
+
+pub(crate) fn dpop(section: Section<'_>) -> DpopConfig {
+    let config = DpopConfig {
+        age_max: section.duration("age_max"),
+        leeway: section.duration("leeway"),
+        replays_max: count(section.number("replays_max")),
+        nonce_lifetime: section.duration("nonce_lifetime"),
+    };
+    section.finish();
+    config
+}
+
+/// The address of the listener for operators.
+pub(crate) fn admin(section: Section<'_>) -> Option<SocketAddr> {
+    let text = section.text("address");
+    let danger = section.flag("danger_expose").filter(|flag| flag.value);
+    let address = text.and_then(|text| {
+        let Ok(address) = text.value.parse::<SocketAddr>() else {
+            let help = "write an IP address and a port: `127.0.0.1:9440`";
+            section.error(text.at, format!("`address`: `{}` is no address", text.value), help);
+            return None;
+        };
+        if !address.ip().is_loopback() && danger.is_none() {
+            let help = "use `127.0.0.1`, or set `danger_expose = true` where only operators reach the address";
+            section.error(text.at, format!("`address`: `{address}` is reachable from other machines"), help);
+            return None;
+        }
+        Some(address)
+    });
+    if let Some(flag) = &danger {
+        let help = "bind it to `127.0.0.1`";
+        section.warning(flag.at, "`danger_expose` is on: who reaches it learns the issuers' names and faults", help);
+    }
+    section.finish();
+    address
 }
 
 /// The schema bounds every count well below this.
@@ -508,7 +480,11 @@ mod tests {
         let report = Report::new("f".into(), String::new());
         let item = toml_edit::Item::Table(toml_edit::Table::new());
         let section = Section::open(&report, &schema::LIMITS, String::new(), "", At(0), &item).expect("a table");
-        assert_eq!(format!("{:?}", limits(section)), format!("{:?}", Limits::default()));
+        let (limits, tokens_cached_max) = limits(section);
+        assert_eq!(format!("{limits:?}"), format!("{:?}", Limits::default()));
+        assert_eq!(tokens_cached_max, airgate_identity::VerifierConfig::default().tokens_max);
+        let section = Section::open(&report, &schema::DPOP, String::new(), "", At(0), &item).expect("a table");
+        assert_eq!(dpop(section), DpopConfig::default());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     schema::{Absent, Kind, Schema},
     units,
 };
+use airgate_identity::ClaimPath;
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 use toml_edit::{Item, Key, TableLike, Value};
 
@@ -120,6 +121,57 @@ impl<'a> Section<'a> {
         found.map(|(key, item)| (at_of(Some(key), item), item))
     }
 
+    /// Where a key stands; the section's own place where it is absent.
+    pub(crate) fn place(&self, key: &str) -> At {
+        self.table.get_key_value(key).map_or(self.at, |(key, item)| at_of(Some(key), item))
+    }
+
+    /// The keys that the file gives.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        self.schema.fields.iter().map(|field| field.key).filter(|key| self.has(key)).collect()
+    }
+
+    /// The names that lead to a claim: a text with a `.` between two names, or a list of names. None where absent or wrong.
+    pub(crate) fn claim_path(&self, key: &'static str) -> Option<Placed<ClaimPath>> {
+        let (at, item) = self.item(key)?;
+        self.read_claim_path(key, at, item)
+    }
+
+    /// As `claim_path`, of any item.
+    pub(crate) fn read_claim_path(&self, key: &str, at: At, item: &Item) -> Option<Placed<ClaimPath>> {
+        let names: Option<Vec<String>> = match item {
+            Item::Value(Value::String(text)) => claim_names(text.value()),
+            Item::Value(Value::Array(list)) => list.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        let path = names.and_then(ClaimPath::new);
+        if path.is_none() {
+            let help = "write `\"roles\"`, `\"realm_access.roles\"`, or a list of names where a name holds a `.`: `[\"kubernetes.io\", \"namespace\"]`";
+            self.error(at, format!("`{key}` does not lead to a claim"), help);
+        }
+        path.map(|path| Placed::new(path, at))
+    }
+
+    /// The tables of a list of tables, inline or not, each read by `schema`. None where absent or wrong.
+    pub(crate) fn list(&self, key: &'static str, schema: &'static Schema, example: &str) -> Option<Vec<Section<'a>>> {
+        let (at, item) = self.item(key)?;
+        let Some(entries) = tables_of(item) else {
+            self.error(at, format!("`{key}` must be a list of tables"), format!("write `{key} = {example}`"));
+            return None;
+        };
+        let label = format!("{}, `{key}`", self.label);
+        let open = |(at, table)| Section {
+            label: label.clone(),
+            name: self.name.clone(),
+            at,
+            report: self.report,
+            schema,
+            table,
+            asked: RefCell::default(),
+        };
+        Some(entries.into_iter().map(open).collect())
+    }
+
     /// True where the file gives the key, whatever its value.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some_and(|item| !item.is_none())
@@ -181,6 +233,10 @@ impl<'a> Section<'a> {
     /// One of the schema's words, or its default.
     pub(crate) fn word(&self, key: &'static str) -> Option<Placed<&'static str>> {
         let Kind::OneOf(words) = self.schema.field(key).kind else { return None };
+        if !self.has(key) && matches!(self.schema.field(key).absent, Absent::Told(_)) {
+            self.item(key);
+            return None;
+        }
         if !self.has(key)
             && let Absent::Means(default) = self.schema.field(key).absent
         {
@@ -343,6 +399,27 @@ impl<'a> Section<'a> {
             self.error(at, format!("unknown key `{name}`"), help);
         }
     }
+}
+
+/// The tables of an array, inline or not. None where it holds anything else.
+fn tables_of(item: &Item) -> Option<Vec<(At, &dyn TableLike)>> {
+    let start = |span: Option<std::ops::Range<usize>>| At(span.map_or(0, |span| span.start));
+    match item {
+        Item::ArrayOfTables(tables) => {
+            Some(tables.iter().map(|table| (start(table.span()), table as &dyn TableLike)).collect())
+        }
+        Item::Value(Value::Array(list)) => list
+            .iter()
+            .map(|value| value.as_inline_table().map(|table| (start(value.span()), table as &dyn TableLike)))
+            .collect(),
+        _ => None,
+    }
+}
+
+/// A text with dots between names. None where dots may belong to a name: nothing is guessed.
+fn claim_names(text: &str) -> Option<Vec<String>> {
+    let is_ambiguous = text.contains('.') && (text.contains(['/', ':']) || text.starts_with("kubernetes.io"));
+    (!is_ambiguous).then(|| text.split('.').map(str::to_owned).collect())
 }
 
 /// Names go into logs, metrics and policies: plain characters only.

@@ -10,7 +10,7 @@ use crate::{
     terminal::{Paint, table},
 };
 use airgate_gateway::{Match, Scheme, UpstreamConfig};
-use airgate_identity::{Algorithm, KeySource};
+use airgate_identity::{KeySource, Place, ProofRule};
 use airgate_signin::SignInConfig;
 use serde::Serialize;
 use std::path::Path;
@@ -48,11 +48,17 @@ struct Listener {
 #[derive(Serialize)]
 struct Issuer {
     name: String,
+    profile: &'static str,
     url: String,
     audiences: Vec<String>,
     assurance: String,
     algorithms: Vec<&'static str>,
+    token_types: Vec<&'static str>,
+    required: Vec<String>,
+    attributes: Vec<String>,
     keys: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    introspection: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -60,6 +66,8 @@ struct Route {
     name: String,
     matches: String,
     upstream: String,
+    issuers: String,
+    proof: &'static str,
 }
 
 #[derive(Serialize)]
@@ -142,12 +150,24 @@ pub(crate) fn sign_in_of(upstream: &UpstreamConfig) -> &'static str {
     }
 }
 
-fn algorithm_name(algorithm: &Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::EdDsa => "EdDSA",
-        Algorithm::Es256 => "ES256",
-        Algorithm::Rs256 => "RS256",
-        Algorithm::Ps256 => "PS256",
+fn keys_of(keys: &KeySource) -> String {
+    match keys {
+        KeySource::File(path) => path.display().to_string(),
+        KeySource::Introspection => "none: each token is introspected".to_owned(),
+        KeySource::Remote(remote) => match &remote.place {
+            Place::KeySet(url) => url.clone(),
+            Place::Discovery(url) => format!("by {url}"),
+            Place::Issuer(_) => "by discovery".to_owned(),
+        },
+    }
+}
+
+fn proof_of(rule: ProofRule) -> &'static str {
+    match rule {
+        ProofRule::AsBound => "as bound",
+        ProofRule::Dpop => "dpop",
+        ProofRule::Mtls => "mtls",
+        ProofRule::Either => "dpop or mtls",
     }
 }
 
@@ -155,14 +175,16 @@ fn serves(config: &Config) -> Serves {
     let gateway = &config.gateway;
     let issuer = |issuer: &airgate_identity::IssuerConfig| Issuer {
         name: issuer.name.clone(),
-        url: issuer.issuer.clone(),
+        profile: issuer.profile.name().as_str(),
+        url: issuer.issuers.join(" "),
         audiences: issuer.audiences.clone(),
         assurance: issuer.assurance.clone(),
-        algorithms: issuer.algorithms.iter().map(algorithm_name).collect(),
-        keys: match &issuer.keys {
-            KeySource::Url { url, .. } => url.clone(),
-            KeySource::File(path) => path.display().to_string(),
-        },
+        algorithms: issuer.algorithms.iter().map(|one| one.as_str()).collect(),
+        token_types: issuer.token_types.iter().map(|one| one.as_str()).collect(),
+        required: issuer.required.iter().map(|one| format!("{} {}", one.claim, one.must.wanted())).collect(),
+        attributes: issuer.attributes.iter().map(|(name, path)| format!("{name} = {path}")).collect(),
+        keys: keys_of(&issuer.keys),
+        introspection: issuer.introspection.as_ref().map(|introspection| introspection.url.clone()),
     };
     let route = |route: &airgate_gateway::RouteConfig| Route {
         name: route.name.clone(),
@@ -171,6 +193,8 @@ fn serves(config: &Config) -> Serves {
             Match::Path(path) => format!("path {path}"),
         },
         upstream: route.upstream.clone(),
+        issuers: route.accepts.issuers.as_ref().map_or_else(|| "all".to_owned(), |names| names.join(" ")),
+        proof: proof_of(route.accepts.proof),
     };
     let upstream = |upstream: &UpstreamConfig| Upstream {
         name: upstream.name.clone(),
@@ -220,10 +244,11 @@ fn show(serves: &Serves) -> String {
                 .map(|one| [one.name.clone(), one.address.clone(), if one.tls { "yes" } else { "NO" }.to_owned()]),
         ),
         table(
-            ["issuer", "url", "assurance", "algorithms", "audiences"],
+            ["issuer", "profile", "url", "assurance", "algorithms", "audiences"],
             serves.issuers.iter().map(|one| {
                 [
                     one.name.clone(),
+                    one.profile.to_owned(),
                     one.url.clone(),
                     one.assurance.clone(),
                     one.algorithms.join(" "),
@@ -232,8 +257,10 @@ fn show(serves: &Serves) -> String {
             }),
         ),
         table(
-            ["route", "matches", "upstream"],
-            serves.routes.iter().map(|one| [one.name.clone(), one.matches.clone(), one.upstream.clone()]),
+            ["route", "matches", "upstream", "issuers", "proof"],
+            serves.routes.iter().map(|one| {
+                [one.name.clone(), one.matches.clone(), one.upstream.clone(), one.issuers.clone(), one.proof.to_owned()]
+            }),
         ),
         table(
             ["upstream", "url", "sign-in", "roots"],

@@ -2,8 +2,10 @@
 
 pub(crate) mod audit;
 pub(crate) mod check;
+pub(crate) mod issuer;
 pub(crate) mod reference;
 pub(crate) mod serve;
+pub(crate) mod token;
 
 use crate::{
     config::report::Diagnostic,
@@ -38,6 +40,19 @@ fn print_json(value: &impl serde::Serialize) {
         Ok(text) => print(&format!("{}\n", printable_json(&text))),
         Err(error) => tell_error(format!("the answer cannot be written as JSON: {error}"), "leave `--json` out"),
     }
+}
+
+/// A runtime for a verb that asks somebody, on this thread alone.
+fn runtime() -> Result<tokio::runtime::Runtime, crate::Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        tell_error(format!("no runtime: {error}"), "look at the limits on threads and open files");
+        crate::Exit::Unavailable
+    })
+}
+
+/// Seconds since 1970.
+fn unix_now() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0)
 }
 
 /// `1 error`, `2 errors`.

@@ -107,6 +107,9 @@ fn kind(field: &Field) -> String {
         Kind::Count(least, most) => format!("number, {least} to {most}"),
         Kind::Table(name) => format!("table `{name}`"),
         Kind::Claims => "table: claim = value, or list of values".into(),
+        Kind::ClaimPath => "claim: `\"a\"`, `\"a.b\"`, or list of names".into(),
+        Kind::ClaimPaths => "table: name = claim".into(),
+        Kind::Tables(name) => format!("list of tables `{name}`"),
         Kind::SignIn => "`\"none\"`, or table `upstream.NAME.sign_in`".into(),
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     Exit,
     args::{LogFormat, Serve},
     config::{self, Config, report::Severity},
+    health::{self, Health},
     terminal::Paint,
     verbs::check::{sign_in_of, url_of},
 };
@@ -115,6 +116,14 @@ fn serve(config: Config) -> Result<bool, Fault> {
     }
 
     config.verifier.start(control.handle());
+    if let Some(address) = config.admin {
+        let health = Health { verifier: config.verifier.clone(), audit: log.writer() };
+        let bound = control.block_on(health::serve(address, health)).map_err(Fault::of(
+            "the listener for operators (`admin.address`) cannot be bound",
+            "stop what uses the address, or change it",
+        ))?;
+        info!(address = %bound, "health and readiness");
+    }
     let about = describe(&config.gateway);
     let gateway = Gateway::bind(&config.gateway, config.verifier, Arc::new(config.policy), log.writer())?;
     for line in about {

@@ -11,6 +11,8 @@ fn every_verb_has_help_with_examples() {
         &["audit", "search"],
         &["audit", "show"],
         &["audit", "key"],
+        &["token", "inspect"],
+        &["issuer", "check"],
         &["reference"],
     ];
     for verb in verbs {

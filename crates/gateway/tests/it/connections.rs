@@ -142,7 +142,7 @@ fn tls_rig() -> (Rig, TestCa, tempfile::TempDir) {
     let ca = TestCa::new();
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = ca.issue(&[HOST]);
-    let files = TlsFiles { certificate: folder.path().join("c.pem"), key: folder.path().join("k.pem") };
+    let files = TlsFiles { certificate: folder.path().join("c.pem"), key: folder.path().join("k.pem"), clients: None };
     std::fs::write(&files.certificate, certificate).unwrap();
     std::fs::write(&files.key, key).unwrap();
     (Rig::with(Options { tls: Some(files), ..Options::default() }), ca, folder)

@@ -3,7 +3,7 @@
 //! Runs where `AIRGATE_LAB` names a lab's state folder and the test is inside its namespace; `make test` does both.
 
 use crate::rig::{AUDIENCE, Answer, Options, Rig, read_answer, unix_now};
-use airgate_gateway::{Match, RouteConfig, Scheme, UpstreamConfig};
+use airgate_gateway::{Accepts, Match, RouteConfig, Scheme, UpstreamConfig};
 use airgate_policy::{Allow, Grant, Policy, Role};
 use airgate_signin::{KerberosConfig, SignInConfig};
 use serde_json::Value;
@@ -55,6 +55,7 @@ fn rig(lab: &Value) -> Rig {
         name: name.into(),
         matches: Match::Host(format!("{name}.example")),
         upstream: name.into(),
+        accepts: Accepts::default(),
     };
     let allow = |route: &str| Allow { route: route.into(), methods: vec!["GET".into()], paths: vec!["/echo".into()] };
     let grant = |user: &str| Grant {

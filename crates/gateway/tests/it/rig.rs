@@ -2,9 +2,9 @@
 
 use airgate_audit::{AuditLog, LogConfig, LogKey};
 use airgate_gateway::{
-    Gateway, GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles, UpstreamConfig,
+    Accepts, Gateway, GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles, UpstreamConfig,
 };
-use airgate_identity::{Algorithm, IssuerConfig, KeySource, Verifier};
+use airgate_identity::{Algorithm, KeySource, Verifier};
 use airgate_policy::{Allow, Grant, Policy, Role};
 use airgate_signin::{AssertionConfig, SignInConfig};
 use airgate_testkit::{TestIssuer, upstream::Upstream};
@@ -115,17 +115,7 @@ impl Rig {
         let issuer = TestIssuer::new(Algorithm::EdDsa);
         let jwks = folder.path().join("jwks.json");
         std::fs::write(&jwks, issuer.jwks().to_string()).unwrap();
-        let verifier = Verifier::new(vec![IssuerConfig {
-            name: "airflow".into(),
-            issuer: issuer.issuer().to_owned(),
-            audiences: vec![AUDIENCE.into()],
-            algorithms: vec![Algorithm::EdDsa],
-            keys: KeySource::File(jwks),
-            assurance: "task".into(),
-            leeway: Duration::from_secs(30),
-            lifetime_max: Duration::from_secs(900),
-        }])
-        .unwrap();
+        let verifier = Verifier::new(vec![issuer.config("airflow", AUDIENCE, KeySource::File(jwks))]).unwrap();
         let upstream = Upstream::start();
         let log_folder = options.log_folder.clone().unwrap_or_else(|| folder.path().join("log"));
         let key_path = folder.path().join("log.key");
@@ -271,7 +261,12 @@ fn world(options: &Options, target: SocketAddr, folder: &Path) -> (Vec<UpstreamC
         answer_timeout: options.answer_timeout,
         connections_max: 64,
     };
-    let route = RouteConfig { name: "orders".into(), matches: Match::Host(HOST.into()), upstream: "orders".into() };
+    let route = RouteConfig {
+        name: "orders".into(),
+        matches: Match::Host(HOST.into()),
+        upstream: "orders".into(),
+        accepts: Accepts::default(),
+    };
     (vec![upstream], vec![route], policy())
 }
 
