@@ -293,7 +293,8 @@ impl Verifier {
         if !jws::looks_like_jws(text) {
             return self.examine_opaque(text, sha256, expected, now, ledger).await;
         }
-        let Some(unverified) = ledger.note(Check::Form, jws::read(text))? else { return Ok(None) };
+        let read = jws::read(text).map_err(|fault| self.0.explain_form(fault, text, expected));
+        let Some(unverified) = ledger.note(Check::Form, read)? else { return Ok(None) };
         let Some(claims) = ledger.note(Check::Claims, unverified.parts.claims())? else { return Ok(None) };
         let found = self.0.issuer_of(&claims, expected);
         let Some((position, iss)) = ledger.note(Check::Issuer, found)? else { return Ok(None) };
@@ -326,10 +327,7 @@ impl Verifier {
         // Two that could be asked: the token of one would be shown to the other. The configuration refuses that.
         let (Some((position, introspector)), None) = (asked.next(), asked.next()) else {
             let fault = jws::read(text).err().unwrap_or(Fault::Malformed { problem: "it is no JSON Web Token" });
-            let trap = accepted().find_map(|(_, issuer)| issuer.config.profile.explain_opaque(text));
-            let is_opaque = !text.contains('.');
-            let trap = trap.or_else(|| is_opaque.then_some(Trap::Opaque));
-            ledger.note::<(), _>(Check::Form, Err(TokenError::with_trap(fault, trap)))?;
+            ledger.note::<(), _>(Check::Form, Err(self.0.explain_form(fault, text, expected)))?;
             return Ok(None);
         };
         let answer = introspector.ask(text, sha256, now).await;
@@ -458,6 +456,13 @@ impl Shared {
             None => Fault::ClaimsMalformed { problem: "`iss` is missing".to_owned() },
         };
         Err(TokenError::with_trap(fault, trap))
+    }
+
+    fn explain_form(&self, fault: Fault, text: &str, expected: &Expectation) -> TokenError {
+        let accepted = self.issuers.iter().enumerate().filter(|(position, _)| expected.accepts(*position));
+        let known = accepted.filter_map(|(_, issuer)| issuer.config.profile.explain_opaque(text)).next();
+        let is_opaque = matches!(fault, Fault::Malformed { .. }) && !text.contains('.');
+        TokenError::with_trap(fault, known.or_else(|| is_opaque.then_some(Trap::Opaque)))
     }
 
     /// A token that was verified before, is verified no more when it has expired, its issuer's keys have changed or are too

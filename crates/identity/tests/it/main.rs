@@ -2,6 +2,7 @@
 
 mod configuration;
 mod files;
+mod profiles;
 mod properties;
 mod refusals;
 mod remote;
