@@ -1,8 +1,13 @@
 //! Tests of the verifier through its public interface.
 
+mod cache;
 mod configuration;
+mod discovery;
 mod files;
+mod inspection;
+mod introspection;
 mod profiles;
+mod proofs;
 mod properties;
 mod refusals;
 mod remote;
