@@ -1,5 +1,6 @@
 //! Tests of the verifier through its public interface.
 
+mod attacks;
 mod cache;
 mod configuration;
 mod discovery;

@@ -2,7 +2,7 @@
 
 use airgate_identity::{
     Algorithm, Expectation, Facts, IssuerConfig, IssuerError, KeySource, MonotonicClock, Place, PresentedToken, Remote,
-    RequestTarget, TokenError, TokenType, VerifiedToken, Verifier, VerifierConfig,
+    RequestTarget, TokenError, TokenType, Tolerance, VerifiedToken, Verifier, VerifierConfig,
 };
 use airgate_testkit::{TestCa, TestIssuer};
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -49,10 +49,14 @@ pub(crate) fn key_file(keys: &Value) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-pub(crate) fn presented(token: &str) -> PresentedToken {
+fn present(token: &str) -> Result<PresentedToken, TokenError> {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a header value"));
-    PresentedToken::from_request(&headers, None, Default::default()).expect("a bearer token")
+    PresentedToken::from_request(&headers, None, Tolerance::default())
+}
+
+pub(crate) fn presented(token: &str) -> PresentedToken {
+    present(token).expect("a bearer token")
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
@@ -71,7 +75,7 @@ pub(crate) fn everything(verifier: &Verifier) -> Expectation {
 
 /// As a bearer token, on the runtime of the caller.
 pub(crate) async fn check(verifier: &Verifier, token: &str, now: u64) -> Result<VerifiedToken, TokenError> {
-    verifier.verify(&presented(token), &everything(verifier), &facts(now)).await
+    verifier.verify(&present(token)?, &everything(verifier), &facts(now)).await
 }
 
 pub(crate) fn verify(verifier: &Verifier, token: &str, now: u64) -> Result<VerifiedToken, TokenError> {
