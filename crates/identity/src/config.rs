@@ -163,7 +163,7 @@ pub struct Timing {
     pub refresh_max: Duration,
     /// How often a file may be looked at. 1 s.
     pub file_interval: Duration,
-    /// How long known keys serve while the source can't be had. 1 h.
+    /// How long known keys serve after they should have been fetched again, while the source can't be had. 1 h.
     pub stale_max: Duration,
 }
 

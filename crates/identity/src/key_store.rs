@@ -198,7 +198,13 @@ impl KeyStore {
     }
 
     fn serves(&self, known: &Known) -> bool {
-        self.age(known).is_some_and(|age| age < self.timing.stale_max)
+        self.age(known).is_some_and(|age| age < self.serves_for(known))
+    }
+
+    /// From the last good answer on. A key set may be kept until it is due; what counts as stale begins there.
+    fn serves_for(&self, known: &Known) -> Duration {
+        let fresh = if self.source.is_remote() { known.refresh_after } else { Duration::ZERO };
+        fresh.saturating_add(self.timing.stale_max)
     }
 
     fn age(&self, known: &Known) -> Option<Duration> {
@@ -338,11 +344,11 @@ impl KeyStore {
     pub(crate) fn state(&self) -> IssuerState {
         let known = Arc::clone(&self.known.read());
         let age = self.age(&known);
-        let serving = match (&self.source, age) {
-            (Source::None, _) => Serving::Introspection,
-            (_, Some(age)) if age < self.timing.stale_max && known.fault.is_none() => Serving::Fresh,
-            (_, Some(age)) if age < self.timing.stale_max => Serving::Stale,
-            (_, Some(_) | None) => Serving::Unavailable,
+        let serving = match &self.source {
+            Source::None => Serving::Introspection,
+            _ if !self.serves(&known) => Serving::Unavailable,
+            _ if known.fault.is_some() => Serving::Stale,
+            _ => Serving::Fresh,
         };
         let mut kids: Vec<String> = known.set.keys.keys().cloned().collect();
         kids.sort_unstable();
@@ -352,7 +358,7 @@ impl KeyStore {
             kids,
             refused: known.set.refused.clone(),
             age_s: age.map(|age| age.as_secs()),
-            serves_for_s: age.map(|age| self.timing.stale_max.saturating_sub(age).as_secs()),
+            serves_for_s: age.map(|age| self.serves_for(&known).saturating_sub(age).as_secs()),
             fault: known.fault.clone(),
         }
     }

@@ -5,7 +5,10 @@ use airgate_identity::Algorithm;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 static PROOFS: AtomicU64 = AtomicU64::new(0);
 
@@ -23,8 +26,11 @@ impl Prover {
     /// `jkt` of a token that is bound to this key (RFC 7638), made here of the JWK's members in their order.
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        // serde_json keeps members in alphabetic order, which is RFC 7638's.
-        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.0.bare_jwk().to_string().as_bytes()))
+        // RFC 7638 §3.2: in lexicographic order, without white space.
+        let jwk = self.0.bare_jwk();
+        let members: BTreeMap<&String, &Value> = jwk.as_object().expect("an object").iter().collect();
+        let canonical = serde_json::to_string(&members).expect("JSON");
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
     }
 
     /// A good proof for this request, never the same twice.

@@ -146,6 +146,8 @@ fn reset(stream: &TcpStream) {
 }
 
 fn serve(stream: &TcpStream, connection: usize, state: &State) -> std::io::Result<()> {
+    // Its answers are two small writes: the second must not wait for the other side's delayed acknowledgement of the first.
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream.try_clone()?;
     loop {

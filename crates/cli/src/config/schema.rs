@@ -329,7 +329,7 @@ pub(crate) static ISSUER: Schema = Schema {
             "stale_max",
             Duration("0s", "24h"),
             Means("1h"),
-            "How long known keys serve while they can't be fetched; then its tokens are refused.",
+            "How long known keys serve after they should have been fetched again; then its tokens are refused.",
         ),
         field(
             "cool_down",

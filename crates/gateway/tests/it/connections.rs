@@ -1,13 +1,11 @@
 //! Callers that are slow, that vanish, that are many; HTTP/2; the end of serving.
 
-use crate::rig::{HOST, Options, Rig, outcome, read_answer};
-use airgate_gateway::{Limits, TlsFiles};
-use airgate_testkit::TestCa;
+use crate::rig::{HOST, Options, Rig, Tls, outcome, read_answer};
+use airgate_gateway::Limits;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
 use std::{
     io::{BufReader, Read, Write},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -138,32 +136,21 @@ fn the_end_does_not_wait_for_ever() {
     assert_eq!(outcome(&entries, intent as u64)["ending"], "client_disconnected");
 }
 
-fn tls_rig() -> (Rig, TestCa, tempfile::TempDir) {
-    let ca = TestCa::new();
-    let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = ca.issue(&[HOST]);
-    let files = TlsFiles { certificate: folder.path().join("c.pem"), key: folder.path().join("k.pem"), clients: None };
-    std::fs::write(&files.certificate, certificate).unwrap();
-    std::fs::write(&files.key, key).unwrap();
-    (Rig::with(Options { tls: Some(files), ..Options::default() }), ca, folder)
+fn tls_rig() -> (Rig, Tls) {
+    let tls = Tls::new();
+    (Rig::with(Options { tls: Some(tls.files.clone()), ..Options::default() }), tls)
 }
 
-async fn tls_connect(rig: &Rig, ca: &TestCa, alpn: &[u8]) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
-    use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
+async fn tls_connect(rig: &Rig, tls: &Tls, alpn: &[u8]) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let tcp = tokio::net::TcpStream::connect(rig.address).await.unwrap();
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(HOST).unwrap(), tcp).await.unwrap()
+    let name = rustls_pki_types::ServerName::try_from(HOST).unwrap();
+    tokio_rustls::TlsConnector::from(tls.caller(alpn, None)).connect(name, tcp).await.unwrap()
 }
 
 #[tokio::test]
 async fn http2_over_tls_carries_many_requests_at_a_time() {
-    let (rig, ca, _folder) = tls_rig();
-    let stream = tls_connect(&rig, &ca, b"h2").await;
+    let (rig, tls) = tls_rig();
+    let stream = tls_connect(&rig, &tls, b"h2").await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     let executor = hyper_util::rt::TokioExecutor::new();
     let (sender, connection) =
@@ -198,8 +185,8 @@ async fn http2_over_tls_carries_many_requests_at_a_time() {
 
 #[tokio::test]
 async fn http2_refusals_are_problem_documents_too() {
-    let (rig, ca, _folder) = tls_rig();
-    let stream = tls_connect(&rig, &ca, b"h2").await;
+    let (rig, tls) = tls_rig();
+    let stream = tls_connect(&rig, &tls, b"h2").await;
     let executor = hyper_util::rt::TokioExecutor::new();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(executor, hyper_util::rt::TokioIo::new(stream)).await.unwrap();
@@ -217,8 +204,8 @@ async fn http2_refusals_are_problem_documents_too() {
 
 #[tokio::test]
 async fn http1_over_tls() {
-    let (rig, ca, _folder) = tls_rig();
-    let stream = tls_connect(&rig, &ca, b"http/1.1").await;
+    let (rig, tls) = tls_rig();
+    let stream = tls_connect(&rig, &tls, b"http/1.1").await;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);

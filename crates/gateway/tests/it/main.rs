@@ -4,8 +4,10 @@
 mod audit_faults;
 mod bypass;
 mod connections;
+mod drill;
 mod forwarding;
 mod lab;
+mod proofs;
 mod refusals;
 mod rig;
 mod upstream_faults;

@@ -2,12 +2,13 @@
 
 use airgate_audit::{AuditLog, LogConfig, LogKey};
 use airgate_gateway::{
-    Accepts, Gateway, GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles, UpstreamConfig,
+    Accepts, ClientCertificates, Gateway, GatewayConfig, Limits, ListenerConfig, Match, RouteConfig, Scheme, TlsFiles,
+    UpstreamConfig,
 };
 use airgate_identity::{Algorithm, KeySource, Verifier};
 use airgate_policy::{Allow, Grant, Policy, Role};
 use airgate_signin::{AssertionConfig, SignInConfig};
-use airgate_testkit::{TestIssuer, upstream::Upstream};
+use airgate_testkit::{TestCa, TestIssuer, upstream::Upstream};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -36,6 +37,10 @@ pub struct Options {
     pub upstream: Option<SocketAddr>,
     pub assertion: bool,
     pub segment_bytes: u64,
+    /// What the rig's route accepts.
+    pub accepts: Accepts,
+    /// Instead of one that trusts the rig's issuer.
+    pub verifier: Option<Verifier>,
     /// Instead of the one upstream, route and policy of the rig.
     pub world: Option<(Vec<UpstreamConfig>, Vec<RouteConfig>, Policy)>,
 }
@@ -56,6 +61,8 @@ impl Default for Options {
             upstream: None,
             assertion: false,
             segment_bytes: 1 << 20,
+            accepts: Accepts::default(),
+            verifier: None,
             world: None,
         }
     }
@@ -95,6 +102,11 @@ impl Answer {
         assert_eq!(self.field("content-type"), Some("application/problem+json"), "{self:?}");
         serde_json::from_slice(&self.body).unwrap()
     }
+    /// Every value of a field that may stand more than once.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().filter_map(|l| l.split_once(':'));
+        lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).collect()
+    }
     pub fn entry(&self) -> u64 {
         self.field("airgate-entry").unwrap_or_else(|| panic!("no entry in {self:?}")).parse().unwrap()
     }
@@ -115,7 +127,8 @@ impl Rig {
         let issuer = TestIssuer::new(Algorithm::EdDsa);
         let jwks = folder.path().join("jwks.json");
         std::fs::write(&jwks, issuer.jwks().to_string()).unwrap();
-        let verifier = Verifier::new(vec![issuer.config("airflow", AUDIENCE, KeySource::File(jwks))]).unwrap();
+        let own = || Verifier::new(vec![issuer.config("airflow", AUDIENCE, KeySource::File(jwks))]).unwrap();
+        let verifier = options.verifier.take().unwrap_or_else(own);
         let upstream = Upstream::start();
         let log_folder = options.log_folder.clone().unwrap_or_else(|| folder.path().join("log"));
         let key_path = folder.path().join("log.key");
@@ -164,6 +177,18 @@ impl Rig {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).unwrap();
         read_answer(&mut BufReader::new(stream), request.starts_with("HEAD ")).unwrap()
+    }
+
+    /// One request over TLS, on a connection of its own.
+    ///
+    /// # Errors
+    /// The handshake failed, or there was no whole answer.
+    pub fn send_tls(&self, caller: &Arc<rustls::ClientConfig>, request: &str) -> std::io::Result<Answer> {
+        let name = rustls_pki_types::ServerName::try_from(HOST).unwrap();
+        let session = rustls::ClientConnection::new(Arc::clone(caller), name).map_err(std::io::Error::other)?;
+        let mut stream = rustls::StreamOwned::new(session, self.connect());
+        stream.write_all(request.as_bytes())?;
+        read_answer(&mut BufReader::new(stream), false)
     }
 
     /// A permitted GET of `path`.
@@ -239,6 +264,53 @@ fn config(
     )
 }
 
+/// What a rig's listener shows over TLS, and whom it asks for certificates.
+pub struct Tls {
+    pub ca: TestCa,
+    pub folder: TempDir,
+    pub files: TlsFiles,
+}
+
+impl Tls {
+    pub fn new() -> Self {
+        let (ca, folder) = (TestCa::new(), tempfile::tempdir().unwrap());
+        let (certificate, key) = ca.issue(&[HOST]);
+        let files =
+            TlsFiles { certificate: folder.path().join("c.pem"), key: folder.path().join("k.pem"), clients: None };
+        std::fs::write(&files.certificate, certificate).unwrap();
+        std::fs::write(&files.key, key).unwrap();
+        Self { ca, folder, files }
+    }
+
+    /// Asks callers for certificates of this authority.
+    pub fn with_clients(mut self, authority: &TestCa, required: bool) -> Self {
+        let ca_file = self.folder.path().join("clients.pem");
+        std::fs::write(&ca_file, authority.pem()).unwrap();
+        self.files.clients = Some(ClientCertificates { ca_file, required });
+        self
+    }
+
+    /// A caller's side, with a certificate or without one: (certificate PEM, key PEM).
+    pub fn caller(&self, alpn: &[u8], certificate: Option<(&str, &str)>) -> Arc<rustls::ClientConfig> {
+        use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.ca.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match certificate {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Arc::new(config)
+    }
+}
+
 fn world(options: &Options, target: SocketAddr, folder: &Path) -> (Vec<UpstreamConfig>, Vec<RouteConfig>, Policy) {
     let sign_in = if options.assertion {
         SignInConfig::BearerAssertion(AssertionConfig {
@@ -265,7 +337,7 @@ fn world(options: &Options, target: SocketAddr, folder: &Path) -> (Vec<UpstreamC
         name: "orders".into(),
         matches: Match::Host(HOST.into()),
         upstream: "orders".into(),
-        accepts: Accepts::default(),
+        accepts: options.accepts.clone(),
     };
     (vec![upstream], vec![route], policy())
 }

@@ -182,6 +182,21 @@ fn a_bearer_token_for_the_keys_goes_to_the_configured_host_alone() {
     assert!(error.is_unavailable() && error.to_string().contains("token_file"), "{error}");
 }
 
+/// A set that may be kept for long is not too old the moment it is due: what counts as stale begins there.
+#[test]
+fn keys_that_are_due_serve_until_they_have_been_fetched() {
+    let found = Found::new("");
+    let fields = vec![("cache-control", "max-age=86400".to_owned())];
+    found.server.answer_at("/keys", KeyAnswer::With(found.issuer.jwks().to_string(), fields));
+    let verifier =
+        timed(found.config(Place::KeySet(format!("{}/keys", found.server.origin())), found.http()), &found.hand);
+    assert_eq!(code(&verifier, &found.token()), "ok");
+    found.hand.pass(Duration::from_secs(3600));
+    found.server.hold();
+    assert_eq!(code(&verifier, &found.token()), "ok", "it serves while it is fetched");
+    found.server.release();
+}
+
 /// `Cache-Control` is honoured within bounds: not below the least time, not beyond the longest.
 #[test]
 fn keys_are_fetched_again_when_their_cache_headers_say_so_within_bounds() {
@@ -249,9 +264,9 @@ fn readiness_shows_how_each_issuer_is() {
     );
     assert_eq!(code(&verifier, &missing), "keys_unavailable");
     let stale = state();
-    assert_eq!((stale.serving, stale.serves_for_s), (Serving::Stale, Some(298)));
+    assert_eq!((stale.serving, stale.serves_for_s), (Serving::Stale, Some(598)));
     assert!(stale.fault.as_deref().is_some_and(|fault| fault.contains("answered 500")), "{stale:?}");
-    found.hand.pass(Duration::from_secs(300));
+    found.hand.pass(Duration::from_secs(600));
     assert_eq!(state().serving, Serving::Unavailable);
     assert_eq!(code(&verifier, &found.token()), "keys_unavailable");
     found.publish("/keys", &set);
