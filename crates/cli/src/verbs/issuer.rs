@@ -54,7 +54,7 @@ pub(crate) fn check(args: &IssuerCheck) -> Exit {
     }
     let now = unix_now();
     let probes = match runtime() {
-        Ok(runtime) => runtime.block_on(config.verifier.probe(args.name.as_deref(), now)),
+        Ok(runtime) => runtime.block_on(probe(&config, args.name.as_deref(), now)),
         Err(exit) => return exit,
     };
     let lines: Vec<Line> = probes.iter().flat_map(|probe| lines(&config, probe, now)).collect();
@@ -65,6 +65,20 @@ pub(crate) fn check(args: &IssuerCheck) -> Exit {
         print(&show(&lines));
     }
     if failed { Exit::Failed } else { Exit::Done }
+}
+
+/// All at a time: one that does not answer must not keep the others waiting.
+async fn probe(config: &Config, name: Option<&str>, now: u64) -> Vec<Probe> {
+    let names = config.issuers.iter().map(|issuer| issuer.name.clone());
+    let asked = names.filter(|known| name.is_none_or(|name| name == known)).map(|name| {
+        let verifier = config.verifier.clone();
+        tokio::spawn(async move { verifier.probe(Some(&name), now).await })
+    });
+    let mut out = Vec::new();
+    for one in asked.collect::<Vec<_>>() {
+        out.extend(one.await.unwrap_or_default());
+    }
+    out
 }
 
 fn lines(config: &Config, probe: &Probe, now: u64) -> Vec<Line> {

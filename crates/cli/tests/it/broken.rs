@@ -139,6 +139,116 @@ const CASES: &[Case] = &[
         "refuses_policies_that_are_no_cedar",
         &[("[route.orders]", "[policy]\nfiles = [\"bad.cedar\"]\n\n[route.orders]")],
     ),
+    (
+        "refuses_issuers_that_say_too_little",
+        &[(
+            "[upstream.orders]",
+            r#"[issuer.entra]
+profile = "entra"
+audiences = "api://airgate"
+
+[issuer.github]
+profile = "github"
+audiences = "https://gw.example"
+
+[issuer.mesh]
+profile = "spiffe"
+audiences = "https://gw.example"
+trust_domain = "corp.example"
+
+[issuer.plain]
+url = "https://id.corp.example"
+audiences = "https://gw.example"
+algorithms = "RS256"
+token_types = "JWT"
+jwks_url = "https://id.corp.example/keys"
+
+[issuer.org]
+profile = "okta"
+url = "https://acme.okta.com"
+audiences = "https://gw.example"
+
+[issuer.known]
+url = "https://token.actions.githubusercontent.com"
+audiences = "https://gw.example"
+algorithms = "RS256"
+
+[upstream.orders]"#,
+        )],
+    ),
+    (
+        "refuses_issuer_settings_that_do_not_fit",
+        &[
+            (
+                "assurance = \"task\"",
+                r#"assurance = "task"
+tenants = ["x"]"#,
+            ),
+            (
+                "[upstream.orders]",
+                r#"[issuer.plain]
+url = "https://id.corp.example"
+audiences = "https://gw.example"
+algorithms = "RS256"
+jwks_url = "https://id.corp.example/keys"
+discovery_url = "https://id.corp.example/metadata"
+audience_claim = "https://sts.amazonaws.com/"
+roles_claim = "kubernetes.io.roles"
+attributes = { roles = "roles", team = 7 }
+require = [
+  { claim = "a" },
+  { claim = "b", equals = "x", prefix = "y" },
+  { claim = ["c", 7], one_of = ["x"] },
+  { clam = "d", equals = "x" },
+]
+refresh_min = "10m"
+refresh_max = "5m"
+introspection = { url = "http://id.corp.example/introspect", client_id = "airgate", certificate = "gateway.pem" }
+
+[upstream.orders]"#,
+            ),
+        ],
+    ),
+    (
+        "refuses_routes_that_ask_for_what_there_is_not",
+        &[
+            (
+                "path = \"/open\"",
+                "path = \"/open\"\nproof = \"mtls\"\nissuers = [\"airflow\", \"okta\"]\norigin = \"https://a/b\"",
+            ),
+            (
+                "host = \"orders.gw.example\"",
+                "host = \"orders.gw.example\"\nproof = \"token\"\napp_tokens = [\"body\"]",
+            ),
+        ],
+    ),
+    (
+        "refuses_two_issuers_that_could_be_asked_about_one_token",
+        &[(
+            "[upstream.orders]",
+            r#"[issuer.one]
+url = "https://one.example"
+audiences = "https://gw.example"
+introspection = { url = "https://one.example/introspect", client_id = "airgate", key = "gateway.key", all_tokens = true }
+
+[issuer.two]
+url = "https://two.example"
+audiences = "https://gw.example"
+introspection = { url = "https://two.example/introspect", client_id = "airgate", key = "gateway.key", all_tokens = true }
+
+[upstream.orders]"#,
+        )],
+    ),
+    (
+        "refuses_listeners_that_are_open_by_accident",
+        &[
+            ("key = \"gateway.key\" }", "key = \"gateway.key\", client_certificates = \"required\" }"),
+            (
+                "[upstream.orders]",
+                "[admin]\naddress = \"0.0.0.0:9440\"\n\n[dpop]\nage_max = \"1h\"\n\n[upstream.orders]",
+            ),
+        ],
+    ),
     ("refuses_key_sets_that_are_none", &[("assurance = \"task\"", "assurance = \"task\"\njwks_file = \"bad.json\"")]),
 ];
 

@@ -5,6 +5,7 @@ mod broken;
 mod command;
 mod fixture;
 mod good;
+mod identity;
 mod kill;
 mod reference;
 mod serve;

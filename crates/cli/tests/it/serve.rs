@@ -165,6 +165,13 @@ impl Served {
         stream
     }
 
+    /// The first line of the log that says this.
+    pub(crate) fn logged(&self, word: &str) -> Value {
+        let log = self.log.lock().expect("not poisoned");
+        let line = log.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains(word)));
+        line.unwrap_or_else(|| panic!("no {word:?} in {log:?}")).clone()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill runs").success());
