@@ -315,7 +315,9 @@ fn requirements(section: &Section<'_>) -> Option<Vec<Requirement>> {
         return Some(Vec::new());
     }
     let example = "[{ claim = \"repository\", equals = \"corp/etl\" }]";
-    section.list("require", &schema::REQUIRE, example)?.into_iter().map(requirement).collect()
+    // All of them, so that each wrong one is told.
+    let all: Vec<_> = section.list("require", &schema::REQUIRE, example)?.into_iter().map(requirement).collect();
+    all.into_iter().collect()
 }
 
 fn requirement(section: Section<'_>) -> Option<Requirement> {
