@@ -1,7 +1,7 @@
 # Two commands: `make demo` shows the whole way once, `make test` proves it.
 PYTHON ?= python3
 
-.PHONY: demo demo-stop test fmt lint
+.PHONY: demo demo-stop test fuzz fmt lint
 
 demo:
 	@$(PYTHON) lab/demo.py $(if $(filter-out 0,$(KEEP)),--keep)
@@ -11,6 +11,9 @@ demo-stop:
 
 test:
 	@$(PYTHON) lab/test.py $(if $(ONLY),--only $(ONLY))
+
+fuzz:
+	@$(PYTHON) lab/fuzz.py $(if $(ONLY),--only $(ONLY)) $(if $(SECONDS),--seconds $(SECONDS))
 
 fmt:
 	cargo fmt --all

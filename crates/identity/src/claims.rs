@@ -215,7 +215,7 @@ fn attributes(view: &View<'_>) -> Outcome<BTreeMap<String, Option<Value>>> {
 /// A job where the issuer can speak for jobs and names one in full; a workload where it names none. A job named in part
 /// is neither: something is wrong with the issuer, and half an identity must match no rule.
 fn principal(claims: &Map<String, Value>, assurance: &str) -> Outcome<Principal> {
-    const JOB: [&str; 5] = ["dag_id", "run_id", "task_id", "map_index", "try_number"];
+    const JOB: [&str; 6] = ["dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id"];
     if !matches!(assurance, "task" | "worker") || !JOB.iter().any(|claim| claims.contains_key(*claim)) {
         return Ok(Principal::Workload);
     }

@@ -206,13 +206,23 @@ fn is_same_target(htu: &str, target: &RequestTarget<'_>) -> bool {
     if authority.as_str().contains('@') || !scheme.eq_ignore_ascii_case(target.scheme) {
         return false;
     }
-    let host_and_port = |authority: &http::uri::Authority| {
-        let port = authority.port_u16().unwrap_or(if target.scheme.eq_ignore_ascii_case("https") { 443 } else { 80 });
-        (authority.host().to_ascii_lowercase(), port)
+    let Some(own) = target.authority.parse().ok().and_then(|own| host_and_port(&own, target.scheme)) else {
+        return false;
     };
-    let Ok(own) = target.authority.parse::<http::uri::Authority>() else { return false };
     let path = if uri.path().is_empty() { "/" } else { uri.path() };
-    host_and_port(authority) == host_and_port(&own) && path == target.path
+    host_and_port(authority, target.scheme) == Some(own) && path == target.path
+}
+
+/// RFC 3986 §6.2.2.1, §6.2.3: the host without case, and the port, which may be left out where it is the scheme's. `None`
+/// where what follows the colon is no port.
+fn host_and_port(authority: &http::uri::Authority, scheme: &str) -> Option<(String, u16)> {
+    let host = authority.host();
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" | ":" if scheme.eq_ignore_ascii_case("https") => 443,
+        "" | ":" => 80,
+        port => port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?,
+    };
+    Some((host.to_ascii_lowercase(), port))
 }
 
 #[cfg(test)]
@@ -231,6 +241,9 @@ mod tests {
             ("https://gw.example/api/orders", false),
             ("http://gw.example:8443/api/orders", false),
             ("https://evil.example:8443/api/orders", false),
+            ("https://gw.example:08443/api/orders", true),
+            ("https://gw.example:8443x/api/orders", false),
+            ("https://gw.example:+8443/api/orders", false),
             ("https://gw.example:8443@evil.example/api/orders", false),
             ("https://user@gw.example:8443/api/orders", false),
             ("https://gw.example:8443/api/../api/orders", false),
@@ -240,8 +253,11 @@ mod tests {
             assert_eq!(is_same_target(htu, &target), expected, "{htu}");
         }
         let default = RequestTarget { scheme: "https", authority: "gw.example", path: "/" };
-        for htu in ["https://gw.example", "https://gw.example/", "https://gw.example:443/"] {
+        for htu in ["https://gw.example", "https://gw.example/", "https://gw.example:/", "https://gw.example:443/"] {
             assert!(is_same_target(htu, &default), "{htu}");
+        }
+        for htu in ["https://gw.example:443x/", "https://gw.example:65979/", "https://gw.example:-1"] {
+            assert!(!is_same_target(htu, &default), "{htu}");
         }
     }
 }

@@ -11,6 +11,8 @@ mod confirm;
 mod discovery;
 mod dpop;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http_client;
 mod inspect;
 mod introspection;
