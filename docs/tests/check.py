@@ -397,12 +397,20 @@ def furnish(folder: Path, configuration: object) -> None:
         return
     for key, value in configuration.items():
         furnish(folder, value)
-        if key == "certificate" and isinstance(value, str):
-            make_certificate(folder / value, folder / str(configuration.get("key", "tls.key")))
-        elif key == "ca_file" and isinstance(value, str):
+        if not isinstance(value, str):
+            continue
+        if key == "certificate":
+            make_certificate(
+                folder / value, folder / str(configuration.get("certificate_key", configuration.get("key")))
+            )
+        elif key in {"ca_file", "client_ca_file"}:
             make_certificate(folder / value, folder / f"{Path(value).stem}-of-the-ca.key")
-        elif key == "keytab" and isinstance(value, str):
+        elif key == "keytab":
             place(folder / value, keytab(str(configuration.get("principal", ""))))
+        elif key == "key" and "client_id" in configuration:
+            make_certificate(folder / f"{value}.pem", folder / value)
+        elif key in {"token_file", "revoked_file"}:
+            place(folder / value, b"")
 
 
 def place(path: Path, content: bytes) -> None:
