@@ -7,5 +7,6 @@ mod fixture;
 mod good;
 mod identity;
 mod kill;
+mod peers;
 mod reference;
 mod serve;
