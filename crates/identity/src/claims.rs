@@ -190,6 +190,8 @@ fn access_token(view: &View<'_>) -> Result<(), TokenError> {
                     return Err(malformed(claim, "is missing in a token of type `at+jwt` (RFC 9068 §2.2)").into());
                 }
             }
+            // RFC 8693 §4.3: a text. Of the others, each has been read by then.
+            text(view.claims, "client_id")?;
             Ok(())
         }
         Some(Typ::Known(TokenType::Jwt) | Typ::Jose) => {

@@ -677,6 +677,11 @@ fn a_plain_issuer_takes_access_tokens_that_say_so() {
         let code = plain(Some("at+jwt")).trap(but(&rfc9068, json!({ claim: null }))).0;
         assert_eq!(code, "claims_malformed", "{claim}");
     }
+    for value in [json!(null), json!(""), json!(7), json!([]), json!({})] {
+        let mut claims = rfc9068.clone();
+        claims["client_id"] = value.clone();
+        assert_eq!(plain(Some("at+jwt")).trap(claims).0, "claims_malformed", "{value}");
+    }
     for (typ, trap) in [
         (None, None),
         (Some("JWT"), None),
