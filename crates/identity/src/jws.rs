@@ -25,6 +25,13 @@ const REFUSED_PARAMETERS: [(&str, &str); 9] = [
     ("epk", "`epk`: key agreement has no place in a signed token"),
 ];
 
+/// Registered parameters that are not used here. RFC 7515 §5.2 (5): what is understood must have the syntax that it should.
+const TEXTS: [(&str, &str); 3] = [
+    ("cty", "its header's `cty` is not a string"),
+    ("x5t", "its header's `x5t` is not a string"),
+    ("x5t#S256", "its header's `x5t#S256` is not a string"),
+];
+
 /// The three parts of a compact JWS, decoded; the header's parameters are not looked at yet.
 pub(crate) struct Parts<'a> {
     pub(crate) header: Map<String, Value>,
@@ -111,12 +118,16 @@ impl<'a> Parts<'a> {
         public.verify_sig(self.signing_input, &self.signature).map_err(|_| SignatureFault::Invalid)
     }
 
-    /// `crit` and what lets a token choose its key; `but` is the parameter that this kind of token must have.
+    /// `crit`, what lets a token choose its key, and what is no text though it must be; `but` is the parameter that this kind of
+    /// token must have.
     pub(crate) fn refuse_parameters(&self, but: Option<&str>) -> Result<(), Fault> {
         for (name, problem) in REFUSED_PARAMETERS {
             if self.header.contains_key(name) && but != Some(name) {
                 return Err(Fault::HeaderRefused { problem });
             }
+        }
+        for (name, wrong) in TEXTS {
+            self.text(name, wrong)?;
         }
         Ok(())
     }

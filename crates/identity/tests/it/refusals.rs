@@ -119,6 +119,11 @@ fn refuses_headers_by_the_check_they_fail() {
         ("typ", json!("éééééééééééééé"), "token_type_refused"),
         ("typ", json!(""), "token_type_refused"),
         ("typ", json!(7), "token_malformed"),
+        ("cty", json!("json"), "ok"),
+        ("cty", json!(7), "token_malformed"),
+        ("x5t", json!("hOBcHZi846VCHTJbFAs52Go9VTQ"), "ok"),
+        ("x5t", json!(["hOBcHZi846VCHTJbFAs52Go9VTQ"]), "token_malformed"),
+        ("x5t#S256", json!({}), "token_malformed"),
         ("x", json!("unknown parameters are ignored"), "ok"),
     ] {
         let mut header = rig.issuer.header();
