@@ -55,7 +55,7 @@ def python() -> Path:
 
 def ensure() -> Path:
     """Installs everything unless it is there and whole. Returns the folder."""
-    node = _node()
+    node = require_node()
     python()
     complete = folder() / "complete"
     if not complete.exists():
@@ -66,8 +66,8 @@ def ensure() -> Path:
     return folder()
 
 
-def _node() -> str:
-    """The version of Node, which must be recent enough."""
+def require_node() -> str:
+    """The version of Node, which must be recent enough: says so at once otherwise."""
     help_ = f"install Node.js {NODE_MIN} or later, with npm, and put it on the PATH (Debian 12's own is too old)"
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise LabError(f"`node` and `npm` are needed as peers of the gateway: {help_}")
@@ -111,8 +111,10 @@ def _locked() -> Iterator[None]:
 
 
 def command_line() -> int:
-    """Installs them, and prints where."""
-    print(ensure())
+    """Installs them, and prints where: that alone on standard output, for a shell to take."""
+    with contextlib.redirect_stdout(sys.stderr):
+        installed = ensure()
+    print(installed)
     return 0
 
 

@@ -20,12 +20,13 @@ from pathlib import Path
 import ad
 import airflow
 import gateway
+import peers
 from common import ROOT, Lab, LabError, Step, install_packages, main, require_machine, run
 
 NEXTEST = "0.9.143"
 NEXTEST_LINE = re.compile(r"Summary \[.*\] +(\d+)(?:/\d+)? tests? run: (\d+) passed")
 PYTEST_LINE = re.compile(r"(\d+) (passed|failed|error|errors)\b")
-PYTHON_FOLDERS = ["lab", "provider", "docs"]
+PYTHON_FOLDERS = ["lab", "provider", "docs", "conformance"]
 
 
 @dataclasses.dataclass
@@ -149,6 +150,14 @@ class Suite:
             "mypy: docs",
             [self.python("mypy"), "--strict", "--no-error-summary", "docs/tests/check.py", "docs/guides/verify_log.py"],
         )
+        self.one(
+            "mypy: conformance",
+            [
+                self.python("mypy"),
+                *("--strict", "--no-error-summary", "--python-executable", str(peers.python())),
+                "conformance/identity",
+            ],
+        )
         if run(["cargo", "deny", "--version"], env=self.env, check=False).returncode == 0:
             self.one("dependencies", ["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"])
         else:
@@ -160,6 +169,13 @@ class Suite:
     def provider(self) -> None:
         self.pytest("Python: provider", ROOT / "provider")
         self.pytest("Python: lab", ROOT / "lab" / "tests")
+
+    def peers(self) -> None:
+        """Parties that nobody here wrote: an authorization server, a client, and two libraries that verify tokens."""
+        with Step("oidc-provider, oauth4webapi, jose, joserfc"):
+            installed = peers.ensure()
+        env = {**self.env, "AIRGATE_PEERS": str(installed)}
+        self.nextest("Rust, against other projects' programs", ["--workspace", "-E", "test(/^peers::/)"], env)
 
     def real(self) -> None:
         """A domain and an upstream; Rust tests inside their namespace."""
@@ -192,6 +208,7 @@ STEPS: dict[str, Callable[[Suite], None]] = {
     "lint": Suite.lint,
     "rust": Suite.rust,
     "provider": Suite.provider,
+    "peers": Suite.peers,
     "lab": Suite.real,
     "e2e": Suite.end_to_end,
 }
@@ -207,6 +224,8 @@ def command_line() -> int:
     require_machine()
     if shutil.which("cargo") is None:
         raise LabError("Rust is needed: install it with rustup (rust-toolchain.toml names the version)")
+    if not wanted or "peers" in wanted:
+        peers.require_node()
     began = time.monotonic()
     suite = Suite()
     suite.install()

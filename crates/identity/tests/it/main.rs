@@ -7,6 +7,7 @@ mod discovery;
 mod files;
 mod inspection;
 mod introspection;
+mod peers;
 mod profiles;
 mod proofs;
 mod properties;
