@@ -42,16 +42,18 @@ async function make(asked) {
   for (const alg of RSA) await add(alg, await importJWK(await exportJWK(rsa), alg));
   for (const alg of OTHERS) await add(alg, (await generateKeyPair(alg, { extractable: true })).privateKey);
   keys.push(published(rsa, { kid: 'jose-any' }));
-  return { keys, tokens, odd: [...(await anyAlgorithm(rsa, asked)), ...oddSignatures(KeyObject.from(rsa), asked)] };
+  return { keys, tokens, odd: [...(await eachAlgorithm(rsa, asked)), ...oddSignatures(KeyObject.from(rsa), asked)] };
 }
 
-/** One key that names no algorithm, used with each. */
-async function anyAlgorithm(rsa, asked) {
+/** Good signatures in each algorithm, under names of the same key that say for which it is: for any, and for one. */
+async function eachAlgorithm(rsa, asked) {
   const jwk = await exportJWK(rsa);
-  const made = RSA.map(async (alg) => {
-    const text = await token(await importJWK(jwk, alg), { alg, kid: 'jose-any' }, asked);
-    return { what: `${alg} with a key for any`, token: text };
-  });
+  const made = RSA.flatMap((alg) =>
+    ['any', ...RSA].map(async (purpose) => {
+      const text = await token(await importJWK(jwk, alg), { alg, kid: `jose-${purpose}` }, asked);
+      return { what: `${alg} with a key for ${purpose}`, token: text };
+    }),
+  );
   return Promise.all(made);
 }
 

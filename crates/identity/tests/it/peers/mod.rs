@@ -1,6 +1,7 @@
 //! The verifier against two libraries that nobody here wrote: npm `jose` and PyPI `joserfc`.
 //!
-//! Runs where `AIRGATE_PEERS` names the folder that `lab/peers.py` made. `AIRGATE_SEED` chooses other mutants.
+//! Runs where `AIRGATE_PEERS` names the folder that `lab/peers.py` made. `AIRGATE_SEED` chooses other mutants; the keys, and so
+//! the tokens' very bytes, are new in each run.
 
 mod mutants;
 mod text;
