@@ -4,7 +4,13 @@
 //! the other callers' p99 more than doubles.
 
 #[path = "../tests/it/rig.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "made for the tests, which use more of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "made for the tests, which use more of it"
+)]
 mod rig;
 
 use airgate_identity::{Algorithm, HttpSettings, KeySource, Place, Remote, Timing, Verifier};

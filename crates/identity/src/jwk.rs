@@ -16,6 +16,8 @@ const KID_BYTES_MAX: usize = 256;
 /// A public key, parsed once for each algorithm it may be used with.
 pub(crate) struct Key {
     uses: Vec<(Algorithm, ParsedPublicKey)>,
+    /// Its `alg`, where it has one.
+    name: Option<String>,
     /// Entra ID names in each key for which tenant's tokens it is.
     pub(crate) issuer: Option<String>,
 }
@@ -23,6 +25,12 @@ pub(crate) struct Key {
 impl Key {
     pub(crate) fn for_algorithm(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
         self.uses.iter().find(|(known, _)| *known == algorithm).map(|(_, key)| key)
+    }
+
+    /// Whether a header may call the algorithm so. Ed25519 has two names (RFC 9864 §2.2): a key that bears one of them is for
+    /// no other, as with every algorithm.
+    pub(crate) fn is_called(&self, algorithm: &str) -> bool {
+        self.name.as_ref().is_none_or(|name| name == algorithm)
     }
 
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
@@ -180,7 +188,8 @@ pub(crate) fn read_public(jwk: &Map<String, Value>) -> Result<Key, &'static str>
     if uses.is_empty() {
         return Err("its `alg` does not fit its `kty`");
     }
-    Ok(Key { uses, issuer: None })
+    let name = jwk.get("alg").and_then(Value::as_str).map(str::to_owned);
+    Ok(Key { uses, name, issuer: None })
 }
 
 /// RFC 7638 §3: the members that define the key, in lexicographic order, without white space.

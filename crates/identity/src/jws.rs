@@ -114,7 +114,8 @@ impl<'a> Parts<'a> {
 
     /// Whether the key made the signature.
     pub(crate) fn verify(&self, algorithm: Algorithm, key: &Key) -> Result<(), SignatureFault> {
-        let public = key.for_algorithm(algorithm).ok_or(SignatureFault::KeyUnfit)?;
+        let is_called = self.algorithm().is_ok_and(|name| key.is_called(name));
+        let public = key.for_algorithm(algorithm).filter(|_| is_called).ok_or(SignatureFault::KeyUnfit)?;
         public.verify_sig(self.signing_input, &self.signature).map_err(|_| SignatureFault::Invalid)
     }
 

@@ -89,6 +89,33 @@ fn algorithm_confusion_between_kinds_of_signature() {
     }
 }
 
+/// Ed25519 has two names (RFC 9864 §2.2): a key that bears one is for no other.
+#[test]
+fn a_name_of_an_algorithm_that_is_not_the_keys() {
+    let issuer = TestIssuer::new(Algorithm::EdDsa);
+    for (of_key, of_token, expected) in [
+        (json!("EdDSA"), "EdDSA", "ok"),
+        (json!("Ed25519"), "Ed25519", "ok"),
+        (json!(null), "EdDSA", "ok"),
+        (json!(null), "Ed25519", "ok"),
+        (json!("EdDSA"), "Ed25519", "algorithm_not_allowed"),
+        (json!("Ed25519"), "EdDSA", "algorithm_not_allowed"),
+    ] {
+        let mut keys = issuer.jwks();
+        let key = keys["keys"][0].as_object_mut().expect("a key");
+        key.remove("alg");
+        if !of_key.is_null() {
+            key.insert("alg".to_owned(), of_key.clone());
+        }
+        let (_folder, path) = key_file(&keys);
+        let verifier = Verifier::new(vec![config(&issuer, KeySource::File(path))]).expect("a verifier");
+        let mut header = issuer.header();
+        header["alg"] = json!(of_token);
+        let token = issuer.token_with(header, issuer.job_claims("d", "t", AUDIENCE, NOW));
+        assert_eq!(code(&verifier, &token), expected, "{of_key} {of_token}");
+    }
+}
+
 #[test]
 fn an_algorithm_that_the_key_allows_and_the_issuer_does_not() {
     let rig = Rig::with(Algorithm::Rs256, |config| config.algorithms = vec![Algorithm::Es256]);
