@@ -2,6 +2,7 @@
 
 use crate::{
     Algorithm, DpopConfig,
+    authority::host_and_port,
     confirm::CertificateThumbprint,
     error::{Fault, TokenError, shown},
     jwk,
@@ -203,26 +204,13 @@ impl<'a> Proof<'a> {
 fn is_same_target(htu: &str, target: &RequestTarget<'_>) -> bool {
     let Ok(uri) = htu.split(['?', '#']).next().unwrap_or("").parse::<http::Uri>() else { return false };
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
-    if authority.as_str().contains('@') || !scheme.eq_ignore_ascii_case(target.scheme) {
+    if !scheme.eq_ignore_ascii_case(target.scheme) {
         return false;
     }
-    let Some(own) = target.authority.parse().ok().and_then(|own| host_and_port(&own, target.scheme)) else {
-        return false;
-    };
+    let is_https = scheme.eq_ignore_ascii_case("https");
+    let Some(own) = target.authority.parse().ok().and_then(|own| host_and_port(&own, is_https)) else { return false };
     let path = if uri.path().is_empty() { "/" } else { uri.path() };
-    host_and_port(authority, target.scheme) == Some(own) && path == target.path
-}
-
-/// RFC 3986 §6.2.2.1, §6.2.3: the host without case, and the port, which may be left out where it is the scheme's. `None`
-/// where what follows the colon is no port.
-fn host_and_port(authority: &http::uri::Authority, scheme: &str) -> Option<(String, u16)> {
-    let host = authority.host();
-    let port = match authority.as_str().strip_prefix(host)? {
-        "" | ":" if scheme.eq_ignore_ascii_case("https") => 443,
-        "" | ":" => 80,
-        port => port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?,
-    };
-    Some((host.to_ascii_lowercase(), port))
+    host_and_port(authority, is_https) == Some(own) && path == target.path
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One HTTP exchange with an issuer: https, pinned hosts, few redirects, bounded in size and time.
 
-use crate::HttpSettings;
+use crate::{HttpSettings, authority::host_and_port};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -52,7 +52,8 @@ impl Target {
         if authority.as_str().contains('@') {
             return Err("it holds a user name or password");
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let (host, port) = host_and_port(authority, is_https).ok_or("its port is not a number up to 65535")?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {
             return Err("it has no host");
         }
@@ -62,7 +63,7 @@ impl Target {
         Ok(Self {
             is_https,
             host,
-            port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
+            port,
             authority: authority.as_str().to_owned(),
             path: uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned(),
         })
@@ -349,7 +350,7 @@ fn roots(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// How long the answer may be kept, by its own word (RFC 9111 §4.2.1): none where it says nothing.
+/// How long the answer may be kept, by its own word (RFC 9111 §4.2.1: `max-age`, else `Expires`): none where it says nothing.
 pub(crate) fn freshness(headers: &HeaderMap) -> Option<Duration> {
     let directives = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let mut lifetime: Option<u64> = None;
@@ -365,13 +366,24 @@ pub(crate) fn freshness(headers: &HeaderMap) -> Option<Duration> {
             lifetime = Some(lifetime.map_or(seconds, |known| known.min(seconds)));
         }
     }
+    let lifetime = lifetime.or_else(|| by_expires(headers));
     let age: u64 = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
     lifetime.map(|lifetime| Duration::from_secs(lifetime.saturating_sub(age)))
+}
+
+/// From `Date` to `Expires`, so that our clock has no part in it. RFC 9111 §5.3: what is no date has passed.
+fn by_expires(headers: &HeaderMap) -> Option<u64> {
+    let date = |name| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok();
+    headers.get(header::EXPIRES)?;
+    let lifetime = date(header::EXPIRES).and_then(|expires| expires.duration_since(date(header::DATE)?).ok());
+    Some(lifetime.unwrap_or_default().as_secs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOON: &str = "Mon, 02 Nov 2026 12:00:00 GMT";
 
     #[test]
     fn answers_say_how_long_they_may_be_kept() {
@@ -387,6 +399,14 @@ mod tests {
             (&[("cache-control", "max-age=soon")], None),
             (&[("cache-control", "s-maxage=60")], None),
             (&[("cache-control", "max-age=99999999999999999999")], None),
+            (&[("date", NOON), ("expires", "Mon, 02 Nov 2026 13:00:00 GMT")], Some(3600)),
+            (&[("date", NOON), ("expires", "Mon, 02 Nov 2026 11:00:00 GMT")], Some(0)),
+            (&[("date", NOON), ("expires", "0")], Some(0)),
+            (&[("expires", "Mon, 02 Nov 2026 13:00:00 GMT")], Some(0)),
+            (
+                &[("date", NOON), ("expires", "Mon, 02 Nov 2026 13:00:00 GMT"), ("cache-control", "max-age=60")],
+                Some(60),
+            ),
         ] {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {

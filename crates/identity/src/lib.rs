@@ -5,6 +5,7 @@
 //! mandatory, and a token that is bound to a key is no good without the proof.
 
 mod algorithm;
+mod authority;
 mod claims;
 mod config;
 mod confirm;

@@ -1,9 +1,6 @@
 //! Nonces for DPoP proofs (RFC 9449 §9). None is stored: each says when it was made, and only we can have made it.
 
-use aws_lc_rs::{
-    hmac,
-    rand::{SecureRandom as _, SystemRandom},
-};
+use aws_lc_rs::{hmac, rand::SystemRandom};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// What a nonce is to us.
@@ -17,18 +14,18 @@ pub(crate) enum Told {
 
 /// Made with a key that dies with the process: proofs that were made before a restart are not good after it.
 pub(crate) struct Nonces {
-    key: hmac::Key,
+    /// None where there was no randomness: then no nonce is good.
+    key: Option<hmac::Key>,
     lifetime_s: u64,
 }
 
 impl Nonces {
     pub(crate) fn new(lifetime_s: u64) -> Self {
-        let mut secret = [0; 32];
-        // Without randomness nothing of TLS would work either; a key that nobody knows is what is wanted.
-        if SystemRandom::new().fill(&mut secret).is_err() {
-            tracing::error!("no randomness for DPoP nonces");
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok();
+        if key.is_none() {
+            tracing::error!("no randomness for DPoP nonces: proofs that need one are refused");
         }
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), lifetime_s: lifetime_s.max(1) }
+        Self { key, lifetime_s: lifetime_s.max(1) }
     }
 
     pub(crate) fn current(&self, now: u64) -> String {
@@ -36,14 +33,15 @@ impl Nonces {
     }
 
     fn make(&self, slot: u64) -> String {
-        let tag = hmac::sign(&self.key, &slot.to_be_bytes());
+        let Some(key) = &self.key else { return String::new() };
+        let tag = hmac::sign(key, &slot.to_be_bytes());
         URL_SAFE_NO_PAD.encode([&slot.to_be_bytes()[..], tag.as_ref()].concat())
     }
 
     pub(crate) fn tell(&self, nonce: &str, now: u64) -> Told {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(nonce) else { return Told::Unknown };
         let Some((slot, tag)) = bytes.split_first_chunk::<8>() else { return Told::Unknown };
-        if hmac::verify(&self.key, slot, tag).is_err() {
+        if self.key.as_ref().is_none_or(|key| hmac::verify(key, slot, tag).is_err()) {
             return Told::Unknown;
         }
         let (slot, current) = (u64::from_be_bytes(*slot), now / self.lifetime_s);
