@@ -1,9 +1,9 @@
 //! The claims of a token whose signature is valid.
 
 use crate::{
-    IssuerConfig, TokenType,
+    IssuerConfig, TokenType, Trap,
     confirm::Confirmation,
-    error::{Fault, TokenError, Trap, shown, shown_value},
+    error::{Fault, TokenError, shown, shown_value},
     jws::Typ,
     ledger::{Check, Ledger, Outcome},
     path,

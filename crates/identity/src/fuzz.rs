@@ -15,9 +15,15 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
-use std::{path::PathBuf, sync::LazyLock};
+use std::{
+    path::PathBuf,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 const ISS: &str = "https://issuer.test";
 const AUDIENCE: &str = "https://gw.test";
 const LEEWAY_S: u64 = 30;
@@ -33,7 +39,7 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 /// `HEADER\nCLAIMS`, signed; anything else as it is, with whether it was signed here.
-fn as_token(bytes: &[u8]) -> Option<(String, bool)> {
+pub(crate) fn as_token(bytes: &[u8]) -> Option<(String, bool)> {
     let Some(break_at) = bytes.iter().position(|b| *b == b'\n') else {
         return Some((str::from_utf8(bytes).ok()?.to_owned(), false));
     };
@@ -49,9 +55,10 @@ fn part(token: &str, position: usize) -> Map<String, Value> {
     serde_json::from_slice(&bytes).expect("an accepted token is JSON")
 }
 
-struct Rig {
-    verifier: Verifier,
-    runtime: tokio::runtime::Runtime,
+/// A verifier with one issuer, whose key is known here.
+pub(crate) struct Rig {
+    pub(crate) verifier: Verifier,
+    pub(crate) runtime: tokio::runtime::Runtime,
     _folder: Folder,
 }
 
@@ -65,8 +72,10 @@ impl Drop for Folder {
 }
 
 impl Rig {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("airgate-fuzz-{}", std::process::id()));
+    pub(crate) fn new() -> Self {
+        static RIGS: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("airgate-fuzz-{}-{}", std::process::id(), RIGS.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(KEY.public_key().as_ref()), "kid": "k" });
         let path = folder.join("jwks.json");

@@ -9,7 +9,7 @@ use crate::{
     ledger::{All, Check},
     presented::PresentedToken,
     source::{Loaded, Source, Step},
-    verifier::sha256,
+    verifier::Question,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -72,7 +72,8 @@ impl Verifier {
     /// A route's issuers that the configuration does not have.
     pub async fn inspect(&self, token: &str, issuers: Option<&[String]>, now: u64) -> Result<Inspection, String> {
         let expected = self.expect(issuers).map_err(|name| format!("unknown issuer `{name}`"))?;
-        let (token, sha256) = (token.trim(), sha256(token.trim()));
+        let token = token.trim();
+        let question = Question::new(token, &expected, now);
         let parts = Parts::read(token).ok();
         let claims = parts.as_ref().and_then(|parts| parts.claims().ok());
         let mut ledger = All::default();
@@ -80,7 +81,7 @@ impl Verifier {
         if let Err(error) = PresentedToken::bare(token) {
             ledger.0.push((Check::Form, Some(error)));
         } else {
-            let examined = self.examine(token, &sha256, &expected, now, &mut ledger).await;
+            let examined = self.examine(&question, &mut ledger).await;
             issuer = examined.ok().flatten().map(|examined| examined.issuer().to_owned());
         }
         let issuer = issuer.or_else(|| self.issuer_named(claims.as_ref()?));
@@ -89,7 +90,7 @@ impl Verifier {
             header: parts.map(|parts| parts.header),
             bound_to: bound_to(claims.as_ref()),
             claims: claims.map(|claims| cut(claims, now)),
-            sha256: crate::verifier::hex(&sha256),
+            sha256: crate::verifier::hex(&question.sha256),
             issuer,
             checks: lines(ledger),
             accepted,

@@ -30,6 +30,7 @@ mod replay;
 mod revoked;
 mod source;
 mod state;
+mod trap;
 mod verified;
 mod verifier;
 #[cfg(test)]
@@ -42,12 +43,13 @@ pub use config::{
 };
 pub use confirm::{CertificateThumbprint, ProofRule, Proven};
 pub use dpop::{DPOP_ALGORITHMS, Facts, RequestTarget};
-pub use error::{Challenge, TokenError, Trap};
+pub use error::{Challenge, TokenError};
 pub use inspect::{CheckLine, Inspection, Outcome, Probe, ProbeStep};
 pub use ledger::Check;
 pub use path::{ClaimPath, Must, Requirement};
 pub use presented::{PresentedToken, Scheme, Tolerance};
 pub use profile::{Given, Profile, ProfileName};
 pub use state::{IssuerState, Serving};
+pub use trap::Trap;
 pub use verified::{JobPrincipal, Principal, VerifiedToken};
 pub use verifier::{Expectation, MonotonicClock, Verifier, VerifierConfig};

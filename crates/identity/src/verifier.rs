@@ -1,18 +1,18 @@
 //! All issuers, and the way from a presented token to a verified one.
 
+mod examine;
+
+pub(crate) use examine::Question;
+
 use crate::{
-    Algorithm, DpopConfig, IssuerConfig, IssuerError, KeySource, PresentedToken, ProofRule, TokenError, TokenType,
-    Tolerance, VerifiedToken,
-    claims::{self, View},
-    confirm,
+    DpopConfig, IssuerConfig, IssuerError, KeySource, PresentedToken, ProofRule, TokenError, TokenType, Tolerance,
+    VerifiedToken, confirm,
     dpop::{DpopState, Facts},
-    error::{Fault, Trap, shown},
+    error::Fault,
     introspection::Introspector,
-    jws::{self, SignatureFault, Typ, Unverified},
-    key_store::{Background, KeyFault, KeyStore, Wanted},
-    ledger::{Check, FirstFault, Ledger},
+    key_store::{Background, KeyStore},
+    ledger::FirstFault,
     presented::Scheme,
-    profile::spiffe_trust_domain,
     revoked::Revoked,
     state::IssuerState,
     verified::Claimed,
@@ -20,7 +20,6 @@ use crate::{
 use aws_lc_rs::digest;
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
-use serde_json::{Map, Value};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
@@ -213,6 +212,10 @@ impl Verifier {
         }
     }
 
+    pub(crate) fn issuers(&self) -> &[Issuer] {
+        &self.0.issuers
+    }
+
     /// How each issuer is, in the order of the configuration.
     #[must_use]
     pub fn states(&self) -> Vec<IssuerState> {
@@ -222,8 +225,12 @@ impl Verifier {
     /// The names by which the issuers that are expected call themselves, for metadata (RFC 9728).
     #[must_use]
     pub fn issuer_names(&self, expected: &Expectation) -> Vec<String> {
-        let all = self.0.issuers.iter().enumerate().filter(|(position, _)| expected.accepts(*position));
-        all.filter_map(|(_, issuer)| issuer.config.issuers.first()).filter(|iss| iss.contains("://")).cloned().collect()
+        self.0
+            .accepted(expected)
+            .filter_map(|(_, issuer)| issuer.config.issuers.first())
+            .filter(|iss| iss.contains("://"))
+            .cloned()
+            .collect()
     }
 
     /// A nonce for DPoP proofs, good from now on.
@@ -244,175 +251,41 @@ impl Verifier {
         expected: &Expectation,
         facts: &Facts<'_>,
     ) -> Result<VerifiedToken, TokenError> {
-        let sha256 = sha256(presented.expose_secret());
+        let question = Question::new(presented.expose_secret(), expected, facts.now);
         let key = TokenKey {
-            sha256,
+            sha256: question.sha256,
             set: expected.set,
             scheme: presented.scheme,
             certificate: facts.client_certificate.copied(),
         };
         let claimed = match self.0.remembered(&key, facts.now).await {
             Some(claimed) => claimed,
-            None => self.fresh(presented, &key, expected, facts.now).await?,
+            None => self.fresh(&question, key).await?,
         };
         let proof = confirm::check(&self.0.dpop, &claimed, presented, expected, facts)?;
         Ok(VerifiedToken::new(claimed, proof.proven, proof.next_nonce))
     }
 
-    async fn fresh(
-        &self,
-        presented: &PresentedToken,
-        key: &TokenKey,
-        expected: &Expectation,
-        now: u64,
-    ) -> Result<Arc<Claimed>, TokenError> {
+    async fn fresh(&self, question: &Question<'_>, key: TokenKey) -> Result<Arc<Claimed>, TokenError> {
         let mut ledger = FirstFault::new();
-        let examined = self.examine(presented.expose_secret(), &key.sha256, expected, now, &mut ledger).await?;
+        let examined = self.examine(question, &mut ledger).await?;
         // `None` only where a ledger goes on after a fault; this one does not.
         let Some(examined) = examined else { return Err(Fault::Malformed { problem: "it was not examined" }.into()) };
         let is_lasting = examined.is_lasting;
-        let claimed = Arc::new(examined.claimed(ledger.finish(), &key.sha256));
+        let claimed = Arc::new(examined.claimed(ledger.finish(), &question.sha256));
         if is_lasting && let Some(tokens) = &self.0.tokens {
-            tokens.insert(key.clone(), Arc::clone(&claimed));
+            tokens.insert(key, Arc::clone(&claimed));
         }
         Ok(claimed)
-    }
-
-    /// Every check of a token alone, in order, each told to the ledger. `None` only where the ledger went on after a fault.
-    ///
-    /// # Errors
-    /// As the ledger says.
-    pub(crate) async fn examine<L: Ledger>(
-        &self,
-        text: &str,
-        sha256: &[u8; 32],
-        expected: &Expectation,
-        now: u64,
-        ledger: &mut L,
-    ) -> Result<Option<Examined<'_>>, TokenError> {
-        if !jws::looks_like_jws(text) {
-            return self.examine_opaque(text, sha256, expected, now, ledger).await;
-        }
-        let read = jws::read(text).map_err(|fault| self.0.explain_form(fault, text, expected));
-        let Some(unverified) = ledger.note(Check::Form, read)? else { return Ok(None) };
-        let Some(claims) = ledger.note(Check::Claims, unverified.parts.claims())? else { return Ok(None) };
-        let found = self.0.issuer_of(&claims, expected);
-        let Some((position, iss)) = ledger.note(Check::Issuer, found)? else { return Ok(None) };
-        let issuer = &self.0.issuers[position];
-        ledger.note(Check::Type, claims::token_type(&issuer.config, &unverified.typ))?;
-        let generation = match (&issuer.config.keys, &issuer.introspector) {
-            (KeySource::Introspection, Some(introspector)) => {
-                let answer = introspector.ask(text, sha256, now).await;
-                let Some(answer) = ledger.note(Check::Introspection, answer)? else { return Ok(None) };
-                let said = Said { position, iss, claims: Map::clone(&answer), typ: None, generation: 0 };
-                return self.conclude(said, sha256, now, ledger);
-            }
-            _ => issuer.vouch(&unverified, &iss, &claims, ledger).await?,
-        };
-        let said = Said { position, iss, claims, typ: Some(unverified.typ), generation };
-        self.conclude(said, sha256, now, ledger)
-    }
-
-    /// No JSON Web Signature: the one issuer that can be asked about such tokens is asked.
-    async fn examine_opaque<L: Ledger>(
-        &self,
-        text: &str,
-        sha256: &[u8; 32],
-        expected: &Expectation,
-        now: u64,
-        ledger: &mut L,
-    ) -> Result<Option<Examined<'_>>, TokenError> {
-        let accepted = || self.0.issuers.iter().enumerate().filter(|(position, _)| expected.accepts(*position));
-        let mut asked = accepted().filter_map(|(position, issuer)| Some((position, issuer.introspector.as_ref()?)));
-        // Two that could be asked: the token of one would be shown to the other. The configuration refuses that.
-        let (Some((position, introspector)), None) = (asked.next(), asked.next()) else {
-            let fault = jws::read(text).err().unwrap_or(Fault::Malformed { problem: "it is no JSON Web Token" });
-            ledger.note::<(), _>(Check::Form, Err(self.0.explain_form(fault, text, expected)))?;
-            return Ok(None);
-        };
-        let answer = introspector.ask(text, sha256, now).await;
-        let Some(answer) = ledger.note(Check::Introspection, answer)? else { return Ok(None) };
-        let issuer = &self.0.issuers[position];
-        let iss = match answer.get("iss") {
-            None => Ok(issuer.config.issuers.first().cloned().unwrap_or_default()),
-            Some(Value::String(iss)) if issuer.config.issuers.contains(iss) => Ok(iss.clone()),
-            Some(other) => Err(Fault::IssuerUnknown { iss: shown(&other.to_string()) }),
-        };
-        let Some(iss) = ledger.note(Check::Issuer, iss)? else { return Ok(None) };
-        let said = Said { position, iss, claims: Map::clone(&answer), typ: None, generation: 0 };
-        self.conclude(said, sha256, now, ledger)
-    }
-
-    /// The claims, once somebody has vouched for them.
-    fn conclude<L: Ledger>(
-        &self,
-        said: Said,
-        sha256: &[u8; 32],
-        now: u64,
-        ledger: &mut L,
-    ) -> Result<Option<Examined<'_>>, TokenError> {
-        let issuer = &self.0.issuers[said.position];
-        let view = View { claims: &said.claims, config: &issuer.config, typ: said.typ.as_ref(), now };
-        let checked = claims::check(&view, ledger)?;
-        let token_id = said.claims.get("jti").and_then(Value::as_str);
-        let is_revoked = issuer.revoked.holds(token_id, &hex(sha256));
-        let revocation = if is_revoked { Err(Fault::Revoked { issuer: issuer.config.name.clone() }) } else { Ok(()) };
-        ledger.note(Check::Revocation, revocation)?;
-        let is_lasting = said.typ.is_some();
-        Ok(checked.map(|checked| Examined { issuer, said, checked, is_lasting }))
-    }
-
-    pub(crate) fn issuers(&self) -> &[Issuer] {
-        &self.0.issuers
-    }
-}
-
-/// Claims that somebody vouched for.
-struct Said {
-    position: usize,
-    iss: String,
-    claims: Map<String, Value>,
-    /// `None`: an introspection endpoint said them.
-    typ: Option<Typ>,
-    generation: u64,
-}
-
-/// A token whose checks are over. Nothing can be done with it without the ledger's word that all passed.
-pub(crate) struct Examined<'a> {
-    issuer: &'a Issuer,
-    said: Said,
-    checked: claims::Checked,
-    /// May be remembered until it expires.
-    is_lasting: bool,
-}
-
-impl Examined<'_> {
-    fn claimed(self, clean: crate::ledger::Clean, sha256: &[u8; 32]) -> Claimed {
-        let Self { issuer, said, checked, .. } = self;
-        Claimed {
-            issuer: Arc::clone(&issuer.name),
-            position: said.position,
-            generation: said.generation,
-            iss: said.iss,
-            assurance: Arc::clone(&issuer.assurance),
-            subject: checked.subject,
-            principal: checked.principal,
-            token_id: checked.token_id,
-            sha256_hex: hex(sha256),
-            expires_at: checked.expires_at,
-            confirmation: checked.confirmation,
-            attributes: checked.attributes,
-            claims: said.claims,
-            _clean: clean,
-        }
-    }
-
-    pub(crate) fn issuer(&self) -> &str {
-        &self.issuer.config.name
     }
 }
 
 impl Shared {
+    /// The issuers that a route accepts, each with its position.
+    fn accepted(&self, expected: &Expectation) -> impl Iterator<Item = (usize, &Issuer)> {
+        self.issuers.iter().enumerate().filter(|(position, _)| expected.accepts(*position))
+    }
+
     fn add(&mut self, issuer: Issuer, errors: &mut Vec<IssuerError>) {
         let position = self.issuers.len();
         let mut taken = |what: &str, value: &str, is_taken: bool| {
@@ -431,40 +304,6 @@ impl Shared {
         self.issuers.push(issuer);
     }
 
-    /// INVARIANT: only this issuer's keys are looked at; `iss` is signed with the rest.
-    fn issuer_of(&self, claims: &Map<String, Value>, expected: &Expectation) -> Result<(usize, String), TokenError> {
-        let iss = claims::text(claims, "iss")?;
-        let found = match iss {
-            Some(iss) => self.by_iss.get(iss).map(|position| (*position, iss.to_owned())),
-            // JWT-SVID §3: the trust domain in `sub` says whose keys count. Where the configuration names an `iss`, it is wanted.
-            None => spiffe_trust_domain(claims)
-                .and_then(|domain| self.by_trust_domain.get(&domain).map(|position| (*position, domain)))
-                .filter(|(position, _)| self.issuers[*position].config.issuers.is_empty())
-                .map(|(position, domain)| (position, format!("spiffe://{domain}"))),
-        };
-        if let Some((position, iss)) = found.filter(|(position, _)| expected.accepts(*position)) {
-            return Ok((position, iss));
-        }
-        let accepted = self.issuers.iter().enumerate().filter(|(position, _)| expected.accepts(*position));
-        let trap = accepted
-            .filter_map(|(_, issuer)| {
-                issuer.config.profile.explain_issuer(&issuer.config, iss.unwrap_or_default(), claims)
-            })
-            .next();
-        let fault = match iss {
-            Some(iss) => Fault::IssuerUnknown { iss: shown(iss) },
-            None => Fault::ClaimsMalformed { problem: "`iss` is missing".to_owned() },
-        };
-        Err(TokenError::with_trap(fault, trap))
-    }
-
-    fn explain_form(&self, fault: Fault, text: &str, expected: &Expectation) -> TokenError {
-        let accepted = self.issuers.iter().enumerate().filter(|(position, _)| expected.accepts(*position));
-        let known = accepted.filter_map(|(_, issuer)| issuer.config.profile.explain_opaque(text)).next();
-        let is_opaque = matches!(fault, Fault::Malformed { .. }) && !text.contains('.');
-        TokenError::with_trap(fault, known.or_else(|| is_opaque.then_some(Trap::Opaque)))
-    }
-
     /// A token that was verified before, is verified no more when it has expired, its issuer's keys have changed or are too
     /// old, or it was revoked.
     async fn remembered(&self, key: &TokenKey, now: u64) -> Option<Arc<Claimed>> {
@@ -479,50 +318,6 @@ impl Shared {
         }
         tokens.remove(key);
         None
-    }
-}
-
-impl Issuer {
-    /// Algorithm, key and signature: the generation of the keys that vouched.
-    async fn vouch<L: Ledger>(
-        &self,
-        unverified: &Unverified<'_>,
-        iss: &str,
-        claims: &Map<String, Value>,
-        ledger: &mut L,
-    ) -> Result<u64, TokenError> {
-        let name = || self.config.name.clone();
-        let not_allowed =
-            |problem| Fault::AlgorithmNotAllowed { issuer: name(), algorithm: shown(&unverified.algorithm), problem };
-        let algorithm = Algorithm::from_jose(&unverified.algorithm)
-            .filter(|algorithm| self.config.algorithms.contains(algorithm))
-            .ok_or_else(|| not_allowed("it is not in the issuer's list"));
-        let Some(algorithm) = ledger.note(Check::Algorithm, algorithm)? else { return Ok(0) };
-        let wanted = match &unverified.kid {
-            Some(kid) => Ok(Wanted::Named(kid)),
-            None if self.config.kid_optional => Ok(Wanted::Single(algorithm)),
-            None => Err(Fault::Malformed { problem: "its header has no `kid`" }),
-        };
-        let Some(wanted) = ledger.note(Check::Form, wanted)? else { return Ok(0) };
-        let kid = || unverified.kid.as_deref().map_or_else(|| "(none)".to_owned(), shown);
-        let key = self.keys.key(wanted).await.map_err(|fault| match fault {
-            KeyFault::Unknown => Fault::KeyUnknown { issuer: name(), kid: kid() },
-            KeyFault::Unavailable(cause) => Fault::KeysUnavailable { issuer: name(), cause },
-        });
-        let key = key.and_then(|(key, generation)| {
-            let fits = self.config.profile.key_fits(&key, iss, claims);
-            if fits { Ok((key, generation)) } else { Err(Fault::KeyUnknown { issuer: name(), kid: kid() }) }
-        });
-        let Some((key, generation)) = ledger.note(Check::Key, key)? else { return Ok(0) };
-        let signature = unverified.parts.verify(algorithm, &key).map_err(|fault| {
-            let fault = match fault {
-                SignatureFault::KeyUnfit => not_allowed("the key is for another algorithm"),
-                SignatureFault::Invalid => Fault::SignatureInvalid { issuer: name(), kid: kid() },
-            };
-            TokenError::with_trap(fault, self.config.profile.explain_signature(&unverified.parts.header))
-        });
-        ledger.note(Check::Signature, signature)?;
-        Ok(generation)
     }
 }
 
@@ -589,4 +384,40 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(out, "{byte:02x}");
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        RequestTarget,
+        fuzz::{NOW, Rig, as_token},
+    };
+    use http::{HeaderMap, header::AUTHORIZATION};
+
+    /// Beside the proof, which is asked for at each use: what was verified under one binding is no hit under another.
+    #[test]
+    fn a_token_is_remembered_apart_for_each_binding() {
+        let rig = Rig::new();
+        let good = include_bytes!("../../../fuzz/seeds/token/good");
+        let (token, _) = as_token(good).expect("a token");
+        let expected = rig.verifier.expect(None).expect("an expectation");
+        let target = RequestTarget { scheme: "https", authority: "gw.test", path: "/" };
+        let remembered = || rig.verifier.0.tokens.as_ref().map(Cache::len);
+        for (scheme, client_certificate, count) in [
+            ("Bearer", None, 1),
+            ("Bearer", None, 1),
+            ("Bearer", Some(&[1; 32]), 2),
+            ("Bearer", Some(&[2; 32]), 3),
+            ("DPoP", None, 4),
+            ("DPoP", Some(&[2; 32]), 5),
+        ] {
+            let value = format!("{scheme} {token}").parse().expect("a value");
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+            let presented = PresentedToken::from_request(&headers, None, Tolerance::default()).expect("a token");
+            let facts = Facts { method: "GET", target, client_certificate, now: NOW };
+            let outcome = rig.runtime.block_on(rig.verifier.verify(&presented, &expected, &facts));
+            assert_eq!((outcome.is_ok(), remembered()), (scheme == "Bearer", Some(count)), "{scheme}");
+        }
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// A configuration without errors and warnings; cases replace parts of it.
@@ -120,4 +121,19 @@ pub(crate) fn shown(output: &Output) -> String {
         "exit code {}\n{stdout}--- stderr\n{stderr}",
         output.status.code().map_or("none".to_owned(), |code| code.to_string())
     )
+}
+
+/// `airgate token inspect`, with the token on standard input.
+pub(crate) fn inspect(folder: &Folder, token: &str, more: &[&str]) -> Output {
+    let mut child = airgate()
+        .args(["token", "inspect"])
+        .args(more)
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("written");
+    child.wait_with_output().expect("it ends")
 }

@@ -1,7 +1,7 @@
 //! `airgate token inspect`, `airgate issuer check`, and the listener for operators.
 
 use crate::{
-    fixture::{Folder, airgate, shown},
+    fixture::{Folder, inspect, shown},
     serve::{Served, Upstream, folder, token},
 };
 use airgate_testkit::{KeyAnswer, KeyServer, TestCa, TestIssuer};
@@ -9,24 +9,9 @@ use serde_json::{Value, json};
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    process::{Output, Stdio},
+    process::Output,
     time::{Duration, Instant},
 };
-
-/// With the token on standard input.
-fn inspect(folder: &Folder, token: &str, more: &[&str]) -> Output {
-    let mut child = airgate()
-        .args(["token", "inspect"])
-        .args(more)
-        .current_dir(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command runs");
-    child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("written");
-    child.wait_with_output().expect("it ends")
-}
 
 fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown(output)))

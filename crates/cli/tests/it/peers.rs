@@ -3,14 +3,13 @@
 //! Runs where `AIRGATE_PEERS` names the folder that `lab/peers.py` made.
 
 use crate::{
-    fixture::{Folder, airgate, shown},
+    fixture::{Folder, inspect, shown},
     serve::Served,
 };
 use airgate_testkit::{Peer, Peers, TestCa, log, peers, upstream::Upstream};
 use serde_json::{Value, json};
 use std::{
-    io::Write as _,
-    process::{Output, Stdio},
+    process::Output,
     time::{Duration, Instant},
 };
 
@@ -198,18 +197,8 @@ impl Rig {
         self.upstream.received().iter().map(path).collect()
     }
 
-    /// `airgate token inspect`, with the token on standard input.
     fn inspect(&self, token: &str) -> Output {
-        let mut child = airgate()
-            .args(["token", "inspect", "--config", "airgate.toml"])
-            .current_dir(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the command runs");
-        child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("written");
-        child.wait_with_output().expect("it ends")
+        inspect(&self.folder, token, &["--config", "airgate.toml"])
     }
 
     /// The audit log, after the gateway has ended.

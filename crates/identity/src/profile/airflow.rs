@@ -1,7 +1,7 @@
 //! The job assertions that our provider mints inside Airflow's API server.
 
 use super::{Given, Preset, Profile, ProfileFault, required_url};
-use crate::{Algorithm, Place, TokenType, error::Trap};
+use crate::{Algorithm, Place, TokenType, Trap};
 use serde_json::{Map, Value};
 use std::time::Duration;
 

@@ -5,9 +5,9 @@
 
 use super::{Given, Preset, Profile, ProfileFault, fault, kubernetes, refused, required_url, text};
 use crate::{
-    Algorithm, ClaimPath, Must, Place,
+    Algorithm, ClaimPath, Must, Place, Trap,
     claims::{View, shown_claim},
-    error::{Fault, TokenError, Trap},
+    error::{Fault, TokenError},
 };
 
 /// `https://<host>/<one segment>`, whose host starts and ends so.

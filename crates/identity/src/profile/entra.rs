@@ -5,9 +5,9 @@
 
 use super::{Given, Preset, Profile, ProfileFault, fault, refused, text, wrong_kind};
 use crate::{
-    IssuerConfig, Place,
+    IssuerConfig, Place, Trap,
     claims::{View, shown_claim},
-    error::{Fault, TokenError, Trap, shown},
+    error::{Fault, TokenError, shown},
 };
 use serde_json::{Map, Value};
 use std::time::Duration;

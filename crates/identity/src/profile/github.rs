@@ -3,11 +3,7 @@
 //! Source: docs.github.com, "OpenID Connect reference".
 
 use super::{Given, Preset, Profile, ProfileFault, fault};
-use crate::{
-    Must, Place,
-    claims::View,
-    error::{Fault, Trap},
-};
+use crate::{Must, Place, claims::View, error::Fault, trap::Trap};
 use serde_json::Value;
 use std::time::Duration;
 

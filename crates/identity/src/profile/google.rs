@@ -4,9 +4,9 @@
 
 use super::{Given, Preset, Profile, ProfileFault, fault, refused};
 use crate::{
-    Place,
+    Place, Trap,
     claims::{View, shown_claim},
-    error::{TokenError, Trap},
+    error::TokenError,
 };
 
 /// Both are documented.

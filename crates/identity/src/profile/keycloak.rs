@@ -4,11 +4,7 @@
 //! guide of 25.0.
 
 use super::{Given, Preset, Profile, ProfileFault, fault, required_url, text};
-use crate::{
-    IssuerConfig, Must, Place, TokenType,
-    claims::View,
-    error::{Fault, Trap},
-};
+use crate::{IssuerConfig, Must, Place, TokenType, claims::View, error::Fault, trap::Trap};
 use serde_json::Value;
 
 pub(super) fn preset(given: &Given) -> Result<Preset, Vec<ProfileFault>> {

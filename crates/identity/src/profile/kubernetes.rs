@@ -4,9 +4,9 @@
 
 use super::{Given, Preset, Profile, ProfileFault, required_url, text, wrong_kind};
 use crate::{
-    Must, Place,
+    Must, Place, Trap,
     claims::View,
-    error::{Fault, TokenError, Trap, shown},
+    error::{Fault, TokenError, shown},
 };
 use serde_json::Value;
 

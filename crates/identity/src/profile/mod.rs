@@ -16,9 +16,9 @@ mod spiffe;
 
 use crate::{
     Algorithm, ClaimPath, HttpSettings, IssuerConfig, IssuerError, KeySource, Must, Place, Remote, Requirement, Timing,
-    TokenType,
+    TokenType, Trap,
     claims::View,
-    error::{Fault, TokenError, Trap},
+    error::{Fault, TokenError},
     jwk::{Key, Selection},
 };
 use serde_json::{Map, Value};

@@ -4,9 +4,9 @@
 
 use super::{Given, Preset, Profile, ProfileFault, fault, required_url, text, wrong_kind};
 use crate::{
-    IssuerConfig, Must, Place,
+    IssuerConfig, Must, Place, Trap,
     claims::View,
-    error::{TokenError, Trap, shown},
+    error::{TokenError, shown},
 };
 
 const EXAMPLE: &str = "https://acme.okta.com/oauth2/default";

@@ -4,9 +4,9 @@
 
 use super::{Given, Preset, Profile, ProfileFault, fault, refused, text};
 use crate::{
-    Algorithm,
+    Algorithm, Trap,
     claims::View,
-    error::{TokenError, Trap, shown},
+    error::{TokenError, shown},
     jwk::Selection,
 };
 use serde_json::{Map, Value};

@@ -174,6 +174,29 @@ fn answers_are_checked_like_claims() {
     assert_eq!(code(&asked.verifier(), OPAQUE), "introspection_unavailable", "a member twice");
 }
 
+/// Where the issuer is asked about its JSON Web Tokens too, its word counts and not the token's.
+#[test]
+fn what_is_said_of_a_json_web_token_counts_and_not_what_it_says() {
+    let asked = Asked::new();
+    let token = asked.issuer.token(asked.issuer.job_claims("d", "t", AUDIENCE, NOW));
+    for (answer, expected) in [
+        (active(), "ok"),
+        (json!({ "active": false }), "token_inactive"),
+        (but("aud", json!("https://elsewhere")), "audience_mismatch"),
+        (but("iss", json!("https://evil.test")), "issuer_unknown"),
+        (but("exp", json!(NOW - 31)), "token_expired"),
+    ] {
+        asked.says(&answer);
+        assert_eq!(code(&asked.verifier(), &token), expected, "{answer}");
+    }
+    asked.says(&active());
+    assert_eq!(verify(&asked.verifier(), &token, NOW).expect("an active token").subject(), "svc-etl");
+    let of_another = asked.issuer.token(json!({ "iss": "https://evil.test", "aud": AUDIENCE, "sub": "x", "exp": NOW }));
+    let before = asked.server.hits();
+    assert_eq!(code(&asked.verifier(), &of_another), "issuer_unknown");
+    assert_eq!(asked.server.hits(), before, "and is shown to nobody");
+}
+
 #[test]
 fn an_endpoint_that_does_not_answer_refuses_with_that_reason() {
     let mut asked = Asked::new();
