@@ -10,7 +10,8 @@ Conventions of the pages:
 - in a ```console block, lines that start with `$ ` are commands;
 - a ```toml block that starts with `# airgate.toml` is a whole configuration; with `# airgate.toml, in part`, it is
   laid over `examples/quickstart/airgate.toml`. `airgate check` must accept both, and each `airgate.toml` in `examples`;
-- the tables between `<!-- codes -->`, or `<!-- entry fields -->`, and `<!-- end -->` name all of their kind.
+- the tables between `<!-- codes -->`, or `<!-- entry fields -->`, and `<!-- end -->` name all of their kind;
+- the guide to identity providers has a configuration with each profile.
 
 Exit code 0: all is so. 1: one line for each fault.
 """
@@ -42,6 +43,8 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart" / "airgate.toml"
 PROBLEMS = ROOT / "docs" / "reference" / "problems.md"
 DAG_AUTHOR = ROOT / "docs" / "guides" / "dag-author.md"
+PROVIDERS = ROOT / "docs" / "guides" / "identity-providers.md"
+REFERENCE = ROOT / "docs" / "reference" / "configuration.md"
 AUDITOR = ROOT / "docs" / "guides" / "auditor.md"
 ENTRY = ROOT / "crates" / "audit" / "src" / "entry.rs"
 PROVIDER = ROOT / "provider" / "src" / "airgate_provider"
@@ -287,6 +290,22 @@ def check_codes(report: Report) -> None:
     compare(report, DAG_AUTHOR, "codes", table_names(DAG_AUTHOR, "codes"), true)
 
 
+def check_profiles(report: Report) -> None:
+    """The guide has an example of every profile of the reference."""
+    row = re.search(r"^\| `profile` \|([^|]*)\|", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE)
+    true = set(CODE.findall(row[1])) if row else set()
+    # These two need not be named.
+    told = {"oidc", "airflow"}
+    for block in blocks(PROVIDERS, PROVIDERS.read_text(encoding="utf-8")):
+        if block.language == "toml":
+            told.update(
+                issuer["profile"]
+                for issuer in tomllib.loads(block.text).get("issuer", {}).values()
+                if "profile" in issuer
+            )
+    compare(report, PROVIDERS, "profiles", told, true)
+
+
 def check_fields(report: Report) -> None:
     """The auditor's guide explains every field of an entry."""
     source = ENTRY.read_text(encoding="utf-8")
@@ -509,6 +528,7 @@ def main() -> int:
     for block in all_blocks:
         check_samples(report, block)
     check_codes(report)
+    check_profiles(report)
     check_fields(report)
     path = os.environ.get("AIRGATE_BIN", "")
     if path:
