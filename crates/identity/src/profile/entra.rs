@@ -9,7 +9,6 @@ use crate::{
     claims::{View, shown_claim},
     error::{Fault, TokenError, shown},
 };
-use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// (where users sign in, whose name version 1.0 tokens bear)
@@ -98,11 +97,10 @@ fn tenant_of(iss: &str) -> Option<&str> {
 }
 
 /// A key of the set for many tenants names whose tokens it signs: `{tenantid}` for any, else the one (that of personal
-/// accounts, for one).
-pub(super) fn key_fits(key_issuer: &str, iss: &str, claims: &Map<String, Value>) -> bool {
-    let (Some(of_key), Some(of_token)) = (tenant_of(key_issuer), tenant_of(iss)) else { return false };
-    let tid = claims.get("tid").and_then(Value::as_str);
-    tid == Some(of_token) && (of_key == "{tenantid}" || of_key == of_token)
+/// accounts, for one). That `tid` is the tenant of `iss` too, is checked with the claims.
+pub(super) fn key_fits(key_issuer: &str, iss: &str) -> bool {
+    let of_key = tenant_of(key_issuer);
+    of_key == Some("{tenantid}") || (of_key.is_some() && of_key == tenant_of(iss))
 }
 
 pub(super) fn check(view: &View<'_>, app_only: bool) -> Result<(), TokenError> {

@@ -359,9 +359,9 @@ impl Profile {
     }
 
     /// Whether the key may sign for this tenant.
-    pub(crate) fn key_fits(&self, key: &Key, iss: &str, claims: &Map<String, Value>) -> bool {
+    pub(crate) fn key_fits(&self, key: &Key, iss: &str) -> bool {
         match (self, &key.issuer) {
-            (Self::Entra { .. }, Some(issuer)) => entra::key_fits(issuer, iss, claims),
+            (Self::Entra { .. }, Some(issuer)) => entra::key_fits(issuer, iss),
             _ => true,
         }
     }

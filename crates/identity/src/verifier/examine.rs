@@ -53,7 +53,7 @@ impl Verifier {
         if matches!(issuer.config.keys, KeySource::Introspection) {
             return self.introspect(question, position, ledger).await;
         }
-        let generation = issuer.vouch(&unverified, &iss, &claims, ledger).await?;
+        let generation = issuer.vouch(&unverified, &iss, ledger).await?;
         let said = Said { position, iss, claims, typ: Some(unverified.typ), generation };
         self.conclude(said, question, ledger)
     }
@@ -204,7 +204,6 @@ impl Issuer {
         &self,
         unverified: &Unverified<'_>,
         iss: &str,
-        claims: &Map<String, Value>,
         ledger: &mut L,
     ) -> Result<u64, TokenError> {
         let name = || self.config.name.clone();
@@ -226,7 +225,7 @@ impl Issuer {
             KeyFault::Unavailable(cause) => Fault::KeysUnavailable { issuer: name(), cause },
         });
         let key = key.and_then(|(key, generation)| {
-            let fits = self.config.profile.key_fits(&key, iss, claims);
+            let fits = self.config.profile.key_fits(&key, iss);
             if fits { Ok((key, generation)) } else { Err(Fault::KeyUnknown { issuer: name(), kid: kid() }) }
         });
         let Some((key, generation)) = ledger.note(Check::Key, key)? else { return Ok(0) };
