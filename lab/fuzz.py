@@ -50,6 +50,8 @@ def install(env: dict[str, str]) -> None:
     """cargo-fuzz, and the targets, built."""
     if shutil.which("cargo") is None:
         raise LabError("Rust is needed: install it with rustup (rust-toolchain.toml names the version)")
+    if not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
+        raise LabError("a C++ compiler is needed for libFuzzer: `apt-get install -y g++`")
     with Step("cargo-fuzz"):
         if run(["cargo", "fuzz", "--version"], env=env, check=False).returncode != 0:
             tools = str(gateway.cache() / "tools")
