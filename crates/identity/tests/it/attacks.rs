@@ -406,13 +406,7 @@ fn an_id_token_as_an_access_token() {
 
 #[test]
 fn the_token_of_one_issuer_under_the_name_of_another() {
-    let (one, other) =
-        (TestIssuer::new(Algorithm::EdDsa), TestIssuer::new(Algorithm::EdDsa).with_issuer("https://other.test"));
-    let (_a, one_keys) = key_file(&one.jwks());
-    let (_b, other_keys) = key_file(&other.jwks());
-    let mut second = config(&other, KeySource::File(other_keys));
-    second.name = "other".to_owned();
-    let verifier = Verifier::new(vec![config(&one, KeySource::File(one_keys)), second]).expect("a verifier");
+    let TwoIssuers { one, other, verifier, .. } = TwoIssuers::new();
     let forged = one.token(other.job_claims("d", "t", AUDIENCE, NOW));
     assert_eq!(code(&verifier, &other.token(other.job_claims("d", "t", AUDIENCE, NOW))), "ok", "without the attack");
     assert_eq!(code(&verifier, &forged), "signature_invalid", "both have a key `test-1`");

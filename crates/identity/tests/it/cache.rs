@@ -110,13 +110,7 @@ fn a_set_of_keys_that_did_not_change_forgets_nothing() {
 /// INVARIANT: what was verified for one route is verified anew for another that accepts other issuers.
 #[test]
 fn a_token_that_one_route_accepts_is_no_hit_on_another() {
-    let (one, other) =
-        (TestIssuer::new(Algorithm::EdDsa), TestIssuer::new(Algorithm::EdDsa).with_issuer("https://other.test"));
-    let (_a, one_keys) = key_file(&one.jwks());
-    let (_b, other_keys) = key_file(&other.jwks());
-    let mut second = config(&other, KeySource::File(other_keys));
-    second.name = "other".to_owned();
-    let verifier = Verifier::new(vec![config(&one, KeySource::File(one_keys)), second]).expect("a verifier");
+    let TwoIssuers { one, verifier, .. } = TwoIssuers::new();
     let ask = |expected: &Expectation, token: &str| {
         let outcome = runtime().block_on(verifier.verify(&presented(token), expected, &facts(NOW)));
         outcome.map_or_else(|error| error.code(), |_| "ok")

@@ -157,3 +157,24 @@ pub(crate) fn told(errors: Vec<IssuerError>) -> Vec<String> {
     assert!(errors.iter().all(|error| !error.help.is_empty() && !error.key.is_empty()), "{errors:?}");
     errors.iter().map(ToString::to_string).collect()
 }
+
+/// The issuer `airflow` and another, each with a key `test-1` of its own.
+pub struct TwoIssuers {
+    pub one: TestIssuer,
+    pub other: TestIssuer,
+    pub verifier: Verifier,
+    _folders: [TempDir; 2],
+}
+
+impl TwoIssuers {
+    pub fn new() -> Self {
+        let (one, other) =
+            (TestIssuer::new(Algorithm::EdDsa), TestIssuer::new(Algorithm::EdDsa).with_issuer("https://other.test"));
+        let (first, one_keys) = key_file(&one.jwks());
+        let (second, other_keys) = key_file(&other.jwks());
+        let mut configured = config(&other, KeySource::File(other_keys));
+        configured.name = "other".to_owned();
+        let verifier = Verifier::new(vec![config(&one, KeySource::File(one_keys)), configured]).expect("a verifier");
+        Self { one, other, verifier, _folders: [first, second] }
+    }
+}
