@@ -159,15 +159,15 @@ pub(crate) fn told(errors: Vec<IssuerError>) -> Vec<String> {
 }
 
 /// The issuer `airflow` and another, each with a key `test-1` of its own.
-pub struct TwoIssuers {
-    pub one: TestIssuer,
-    pub other: TestIssuer,
-    pub verifier: Verifier,
+pub(crate) struct TwoIssuers {
+    pub(crate) one: TestIssuer,
+    pub(crate) other: TestIssuer,
+    pub(crate) verifier: Verifier,
     _folders: [TempDir; 2],
 }
 
 impl TwoIssuers {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (one, other) =
             (TestIssuer::new(Algorithm::EdDsa), TestIssuer::new(Algorithm::EdDsa).with_issuer("https://other.test"));
         let (first, one_keys) = key_file(&one.jwks());
